@@ -1,0 +1,41 @@
+"README.md from nbs/index.ipynb: `python .ci/readme.py` writes it, `--check` only compares."
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+
+SITE = 'https://biomass-nb.github.io/biomass_nb/'
+
+
+def render(notebook):
+    "The notebook as Markdown for GitHub, and its pictures by file name."
+    nb = nbformat.read(notebook, 4)
+    nb.cells = [c for c in nb.cells if not re.match(r'#\| *hide', c.source)]
+    for c in nb.cells:
+        if c.cell_type != 'code': continue
+        if re.search(r'^#\| *echo: *false', c.source, re.M): c['transient'] = {'remove_source': True}
+        c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M).strip()
+    exporter = MarkdownExporter(config={'NbConvertBase': {'display_data_priority': ['image/jpeg', 'image/png', 'text/markdown', 'text/plain']}})
+    body, resources = exporter.from_notebook_node(nb)
+    pictures = {Path(name).name: data for name, data in resources['outputs'].items()}
+    for name in resources['outputs']: body = body.replace(f'({name})', f'(README_files/{Path(name).name})')
+    body = re.sub(r'\((?!http)([\w/]+)\.ipynb', rf'({SITE}\1.html', body)
+    return re.sub(r'\n{3,}', '\n\n', body).strip() + '\n', pictures
+
+
+def main():
+    root = Path(__file__).resolve().parent.parent
+    body, pictures = render(root/'nbs'/'index.ipynb')
+    wanted = {root/'README.md': body.encode(), **{root/'README_files'/k: v for k, v in pictures.items()}}
+    if '--check' in sys.argv:
+        return [str(p.relative_to(root)) for p, v in wanted.items() if not p.exists() or p.read_bytes() != v]
+    for p, v in wanted.items():
+        p.parent.mkdir(exist_ok=True)
+        p.write_bytes(v)
+    return []
+
+
+if __name__ == '__main__':
+    if differ := main(): sys.exit(f"{', '.join(differ)}: not what nbs/index.ipynb gives; run make readme")

@@ -1,0 +1,96 @@
+"The whole test: clean notebooks, exported library, README, hygiene of outputs, then every notebook by nbdev_test."
+import filecmp
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from copy import deepcopy
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if not any(s.startswith(('.', '_')) for s in p.relative_to(ROOT).parts))
+BIN = Path(sys.executable).parent
+
+
+def notebooks_are_clean():
+    "nbdev_clean would change nothing."
+    from execnb.nbio import nb2str, read_nb
+    from nbdev.clean import clean_nb
+    for p in NOTEBOOKS:
+        nb = json.loads(p.read_text())
+        cleaned = deepcopy(nb)
+        clean_nb(cleaned)
+        if cleaned != nb or nb2str(read_nb(p)) != p.read_text(): yield f'{p.name}: not clean; run nbdev_clean'
+
+
+def export_changes_nothing():
+    "nbdev_export gives exactly the committed library."
+    with tempfile.TemporaryDirectory() as tmp:
+        copy = Path(tmp)/ROOT.name
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns('.*', '_proc', '_docs', 'dist', 'build', 'demo', '__pycache__'))
+        shutil.rmtree(copy/'biomass_nb')
+        subprocess.run([BIN/'nbdev_export'], cwd=copy, check=True)
+        old, new = ({p.relative_to(d/'biomass_nb') for p in (d/'biomass_nb').rglob('*.py')} for d in (ROOT, copy))
+        for p in sorted(old | new):
+            if p not in old or p not in new or not filecmp.cmp(ROOT/'biomass_nb'/p, copy/'biomass_nb'/p, shallow=False): yield f'biomass_nb/{p}: not what nbdev_export gives'
+
+
+def readme_agrees():
+    "README.md is what nbs/index.ipynb gives."
+    spec = importlib.util.spec_from_file_location('readme', Path(__file__).with_name('readme.py'))
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    sys.argv.append('--check')
+    for p in readme.main(): yield f'{p}: not what nbs/index.ipynb gives; run make readme'
+
+
+def outputs_are_presentable():
+    "No errors, warnings or machine paths in outputs; small files; every page in the sidebar."
+    sidebar = (ROOT/'nbs'/'sidebar.yml').read_text()
+    for p in NOTEBOOKS:
+        if p.stat().st_size > 300_000: yield f'{p.name}: {p.stat().st_size/1000:.0f} kB; keep a notebook under 300 kB'
+        if str(p.relative_to(ROOT/'nbs')) not in sidebar: yield f'{p.name}: not in nbs/sidebar.yml'
+        for c in json.loads(p.read_text())['cells']:
+            for o in c.get('outputs', []):
+                text = ''.join(o.get('text', []))
+                if o['output_type'] == 'error' or o.get('name') == 'stderr': yield f"{p.name}, cell {c['id']}: an error or warning is in the outputs"
+                if re.search(r'/home/|/root/|/tmp/', text): yield f"{p.name}, cell {c['id']}: a path of the machine is in the outputs"
+
+
+def notebooks_pass():
+    "nbdev_test runs every notebook; none may be left out."
+    env = {**os.environ, 'TQDM_DISABLE': '1', 'PYTHONWARNINGS': 'ignore'}
+    with tempfile.TemporaryDirectory() as cache:
+        res = subprocess.Popen([BIN/'nbdev_test', '--do_print', '--timing'], cwd=ROOT, env={**env, 'BIOMASS_NB_CACHE': cache}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lines = []
+        for line in res.stdout:
+            print(line, end='', flush=True)
+            lines.append(line.strip())
+    done = {Path(line.removeprefix('- Completed ')).name for line in lines if line.startswith('- Completed ')}
+    failed = set(lines[lines.index('=' * 50) + 1:]) if '=' * 50 in lines else set()
+    if res.wait() and not failed: failed = {'nbdev_test ended with an error'}
+    passed = sorted(done - failed)
+    for name in sorted(failed): yield f'{name}: failed'
+    for p in NOTEBOOKS:
+        if p.name not in done | failed: yield f'{p.name}: was not tested'
+    if not passed: yield 'no notebook was tested'
+    notebooks_pass.passed = len(passed)
+
+
+def main():
+    passed, failed = 0, 0
+    for check in (notebooks_are_clean, export_changes_nothing, readme_agrees, outputs_are_presentable, notebooks_pass):
+        print(f'--- {check.__doc__}', flush=True)
+        problems = list(check())
+        for o in problems: print('FAILED', o)
+        passed += getattr(check, 'passed', not problems)
+        failed += len(problems)
+    print(f'{passed} passed, {failed} failed')
+    return failed > 0
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -1,0 +1,34 @@
+# The two commands of the README: `make demo` and `make test`. Both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test readme wheel-test clean
+
+demo: $(VENV)/ready
+	$(BIN)/biomass_demo --out demo
+
+test: $(VENV)/ready
+	$(BIN)/python .ci/test.py
+
+readme: $(VENV)/ready  ## README.md from nbs/index.ipynb
+	$(BIN)/python .ci/readme.py
+
+wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and without nbdev
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m build --wheel --outdir dist .
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip install --quiet --upgrade pip
+	.venv-wheel/bin/pip install --quiet dist/*.whl
+	.venv-wheel/bin/python .ci/versions.py
+	cd dist && ../.venv-wheel/bin/biomass_demo --quick --out demo
+
+$(VENV)/ready: settings.ini constraints.txt setup.py pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-wheel build dist *.egg-info _proc _docs demo
