@@ -15,9 +15,11 @@ def render(notebook):
     nb.cells = [c for c in nb.cells if not re.match(r'#\| *hide', c.source)]
     for c in nb.cells:
         if c.cell_type != 'code': continue
-        if re.search(r'^#\| *echo: *false', c.source, re.M): c['transient'] = {'remove_source': True}
+        if re.search(r'^#\| *echo: *false', c.source, re.M): c.metadata.tags = ['hide_input']
         c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M).strip()
-    exporter = MarkdownExporter(config={'NbConvertBase': {'display_data_priority': ['image/jpeg', 'image/png', 'text/markdown', 'text/plain']}})
+    nb.metadata.language_info = {'name': 'python'}
+    exporter = MarkdownExporter(config={'NbConvertBase': {'display_data_priority': ['image/jpeg', 'image/png', 'text/markdown', 'text/plain']},
+                                        'TagRemovePreprocessor': {'enabled': True, 'remove_input_tags': ['hide_input']}})
     body, resources = exporter.from_notebook_node(nb)
     pictures = {Path(name).name: data for name, data in resources['outputs'].items()}
     for name in resources['outputs']: body = body.replace(f'({name})', f'(README_files/{Path(name).name})')

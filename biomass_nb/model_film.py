@@ -6,7 +6,6 @@
 __all__ = ['create_backbone', 'data_config', 'FiLM', 'BiomassModel', 'load_weights', 'param_groups', 'start_heads']
 
 # %% ../nbs/01_model_film.ipynb #5ce6f7ed
-import warnings
 from math import expm1, log
 from pathlib import Path
 
@@ -19,20 +18,12 @@ from torch import nn
 from .data import DataError, check_name
 
 # %% ../nbs/01_model_film.ipynb #d2ecc834
-def _timm():
-    "timm, imported on first use: it takes seconds, and warns of PyTorch's plans for TorchScript."
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', FutureWarning)
-        import timm
-    return timm
-
-# %% ../nbs/01_model_film.ipynb #0ed00e19
 def create_backbone(
     name:str, # A model of timm
     img_size:int=None, # Side of the square input; None: the model's own
 ): # Module from (B, 3, img_size, img_size) to (B, num_features), average-pooled, with random weights
     "Build a timm backbone without its classifier; `DataError` with the nearest names if there is none of that name."
-    timm = _timm()
+    import timm  # takes seconds, so on first use
     check_name(name.split('.')[0], timm.list_models(), 'backbone')
     kwargs = dict(pretrained=False, num_classes=0, global_pool='avg')
     try: return timm.create_model(name, **kwargs, **({} if img_size is None else {'img_size': img_size}))
@@ -41,12 +32,12 @@ def create_backbone(
         return timm.create_model(name, **kwargs)
     except (AssertionError, ValueError, RuntimeError) as e: raise DataError(f'backbone {name} cannot be built for halves of {img_size} pixels ({e}); choose another --img_size') from e
 
-# %% ../nbs/01_model_film.ipynb #00240508
+# %% ../nbs/01_model_film.ipynb #0ed00e19
 def data_config(
     backbone, # A timm model or its name
 ): # dict with mean and std (three floats each) and img_size
     "What the backbone's weights expect of a picture, from timm's own records."
-    timm = _timm()
+    import timm
     cfg = timm.get_pretrained_cfg(backbone).to_dict() if isinstance(backbone, str) else backbone.pretrained_cfg
     cfg = timm.data.resolve_data_config(pretrained_cfg=cfg)
     return dict(mean=cfg['mean'], std=cfg['std'], img_size=cfg['input_size'][-1])

@@ -14,13 +14,12 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np, torch
+from .data import TARGETS, DataError, DataWarning, atomic_path, check_name, progress
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.torch_core import default_device
 from fastcore.basics import patch
 from PIL import Image, ImageOps
-
-from .data import TARGETS, DataError, DataWarning, atomic_path, check_name, find_photos
 
 # %% ../nbs/00b_photos.ipynb #f8be55f8
 def load_photo(
@@ -53,11 +52,10 @@ def _refuse_bad(results, skip=False):
 
 def _try_each(f, photos, threads, title):
     "`f` of each photo, in threads with a progress bar; a `DataError` is returned in place of a result."
-    from tqdm.auto import tqdm
     def one(path):
         try: return f(path)
         except DataError as e: return e
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool: return list(tqdm(pool.map(one, photos), title, total=len(photos), leave=False))
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool: return list(progress(pool.map(one, photos), title, len(photos)))
 
 def check_photos(
     photos, # Paths
@@ -165,7 +163,7 @@ class QuadratDataset:
         seed:int=42, # Seed of the augmentation
     ):
         self.store, self.keys, self.seed, self.epoch = store, list(keys), seed, 0
-        self.targets = torch.full((len(self.keys), len(TARGETS)), float('nan')) if targets is None else torch.as_tensor(np.asarray(targets), dtype=torch.float32)
+        self.targets = torch.full((len(self.keys), len(TARGETS)), float('nan')) if targets is None else torch.tensor(np.asarray(targets), dtype=torch.float32)
         self.tfms, self._local = TFMS[check_name(tfms, TFMS, 'augmentation')](store.size), threading.local()
 
     def __len__(self): return len(self.keys)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd
 
-from .data import COMPONENTS, TARGETS, DataError, add_sums, atomic_path
+from .data import COMPONENTS, TARGETS, DataError, add_sums, atomic_path, progress
 
 # %% ../nbs/00a_synth.ipynb #26a755d6
 @dataclass
@@ -209,10 +209,9 @@ def _photo_rows(image_id, folder, grams, site, rng):
 def _write_photos(path, folder, n, sites, rng, size):
     "Render `n` photos of `sites` in turn into `path/folder`; returns their long rows."
     from PIL import Image
-    from tqdm.auto import tqdm
     ids = rng.choice(9*10**8, n, replace=False) + 10**8
     rows = []
-    for i, number in enumerate(tqdm(ids, f'drawing {folder}')):
+    for i, number in enumerate(progress(ids, f'drawing {folder}')):
         site, photo_rng = sites[i % len(sites)], np.random.default_rng(number)
         grams = sample_grams(site, photo_rng)
         image = _artifacts(render_quadrat(grams, site, photo_rng, size), site, photo_rng)

@@ -15,6 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
+from . import __version__
+from .data import TARGETS, DataError, assign_folds, atomic_path, check_name, find_photos, out_of_fold_means, progress, read_train
+from .losses import LOSSES, make_loss, weighted_r2
+from .model_film import BiomassModel, data_config, load_weights, param_groups, start_heads
+from .photos import TFMS, PhotoStore, dataloaders
 from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger
 from fastai.callback.schedule import ParamScheduler, SchedCos, SchedLin, combine_scheds
@@ -24,12 +29,6 @@ from fastai.metrics import AccumMetric
 from fastai.optimizer import Adam
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-
-from . import __version__
-from .data import TARGETS, DataError, assign_folds, atomic_path, check_name, find_photos, out_of_fold_means, read_train
-from .losses import LOSSES, make_loss, weighted_r2
-from .model_film import BiomassModel, data_config, load_weights, param_groups, start_heads
-from .photos import TFMS, PhotoStore, dataloaders
 
 # %% ../nbs/03_train.ipynb #9695f0f7
 @dataclass(frozen=True)
@@ -200,8 +199,7 @@ class EpochLine(Callback):
     order = 70
     def __init__(self, title): self.title = title
     def before_epoch(self):
-        from tqdm.auto import tqdm
-        self.bar = tqdm(total=len(self.dls.train), desc=f'{self.title}, epoch {self.epoch + 1}/{self.n_epoch}', leave=False)
+        self.bar = progress(None, f'{self.title}, epoch {self.epoch + 1}/{self.n_epoch}', len(self.dls.train))
     def after_batch(self):
         if self.training: self.bar.update()
     def after_epoch(self):

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
-from fastai.torch_core import default_device
-
-from .data import COMPONENTS, DataError, DataWarning, add_sums, check_name
+from .data import COMPONENTS, DataError, DataWarning, add_sums, check_name, progress
 from .model_film import data_config
 from .photos import PhotoStore, QuadratDataset, QuadratDL
 from .train import finished_folds, load_fold, read_config
+from fastai.torch_core import default_device
 
 # %% ../nbs/04_tta.ipynb #96432337
 @dataclass(frozen=True)
@@ -71,18 +70,17 @@ def predict_run(
     skip_bad:bool=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
 ): # (N, 5) grams, float64, the mean over folds and views; the sums hold exactly
     "Predict photos with every fold of a run. One fold is in memory at a time; a photo is decoded once for all."
-    from tqdm.auto import tqdm
     check_name(views, VIEWS, 'view')
     cfg, folds = read_config(run), finished_folds(run)
     if not folds: raise DataError(f'{run}: has no trained fold (fold0.safetensors …); finish the training first')
     if len(folds) < cfg.n_folds: warnings.warn(f'{run}: only {len(folds)} of {cfg.n_folds} folds are trained; predicting with these', DataWarning, stacklevel=2)
     photo_store, stats = PhotoStore(cfg.img_size, store), data_config(cfg.backbone)
-    models = tqdm(folds, f'{len(photos)} photos, {len(VIEWS[views])} views of each, folds', leave=False)
+    bar = progress(folds, f'{len(photos)} photos, {len(VIEWS[views])} views of each, folds')
     keys = np.array(photo_store.add(photos, skip_bad), dtype=object)
     good = np.array([k is not None for k in keys], dtype=bool)
     dl = QuadratDL(QuadratDataset(photo_store, keys[good]), bs or 2*cfg.bs, stats['mean'], stats['std'], device=device or default_device())
     res = np.full((len(keys), len(COMPONENTS)), np.nan)
-    if good.any(): res[good] = np.mean([predict_views(load_fold(run, f), dl, VIEWS[views])[:, :3] for f in models], axis=0)
+    if good.any(): res[good] = np.mean([predict_views(load_fold(run, f), dl, VIEWS[views])[:, :3] for f in bar], axis=0)
     return add_sums(res)
 
 # %% ../nbs/04_tta.ipynb #f9362e61
