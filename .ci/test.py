@@ -16,6 +16,12 @@ NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if not any(s.startsw
 BIN = Path(sys.executable).parent
 
 
+def copy_of_tree(folder):
+    "A copy of the project in `folder`, without environments and build products."
+    ignore = shutil.ignore_patterns('.*', '_proc', '_docs', 'dist', 'build', 'demo', '__pycache__')
+    return Path(shutil.copytree(ROOT, Path(folder)/ROOT.name, symlinks=True, ignore=ignore))
+
+
 def notebooks_are_clean():
     "nbdev_clean would change nothing."
     from execnb.nbio import nb2str, read_nb
@@ -30,8 +36,7 @@ def notebooks_are_clean():
 def export_changes_nothing():
     "nbdev_export gives exactly the committed library."
     with tempfile.TemporaryDirectory() as tmp:
-        copy = Path(tmp)/ROOT.name
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns('.*', '_proc', '_docs', 'dist', 'build', 'demo', '__pycache__'))
+        copy = copy_of_tree(tmp)
         shutil.rmtree(copy/'biomass_nb')
         subprocess.run([BIN/'nbdev_export'], cwd=copy, check=True)
         old, new = ({p.relative_to(d/'biomass_nb') for p in (d/'biomass_nb').rglob('*.py')} for d in (ROOT, copy))
@@ -61,6 +66,17 @@ def outputs_are_presentable():
                 if re.search(r'/home/|/root/|/tmp/', text): yield f"{p.name}, cell {c['id']}: a path of the machine is in the outputs"
 
 
+def site_can_be_processed():
+    "nbdev makes the pages of the site; no cell mixes imports with other code, which would run it then."
+    with tempfile.TemporaryDirectory() as tmp:
+        copy = copy_of_tree(tmp)
+        res = subprocess.run([sys.executable, '-c', 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=0)'], cwd=copy, capture_output=True, text=True)
+        if 'imports and other code' in res.stdout + res.stderr: yield res.stderr.split('FAQ.')[-1][:300]
+        if res.returncode: yield res.stderr[-1000:]
+        for p in NOTEBOOKS:
+            if not (copy/'_proc'/p.relative_to(ROOT/'nbs')).exists(): yield f'{p.name}: no page was made of it'
+
+
 def notebooks_pass():
     "nbdev_test runs every notebook; none may be left out."
     env = {**os.environ, 'TQDM_DISABLE': '1', 'PYTHONWARNINGS': 'ignore'}
@@ -83,7 +99,7 @@ def notebooks_pass():
 
 def main():
     passed, failed = 0, 0
-    for check in (notebooks_are_clean, export_changes_nothing, readme_agrees, outputs_are_presentable, notebooks_pass):
+    for check in (notebooks_are_clean, export_changes_nothing, readme_agrees, outputs_are_presentable, site_can_be_processed, notebooks_pass):
         print(f'--- {check.__doc__}', flush=True)
         problems = list(check())
         for o in problems: print('FAILED', o)

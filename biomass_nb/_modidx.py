@@ -184,5 +184,4 @@ d = { 'settings': { 'branch': 'main',
                                 'biomass_nb.tta.View.undo': ('tta.html#view.undo', 'biomass_nb/tta.py'),
                                 'biomass_nb.tta._views': ('tta.html#_views', 'biomass_nb/tta.py'),
                                 'biomass_nb.tta.fill_bad': ('tta.html#fill_bad', 'biomass_nb/tta.py'),
-                                'biomass_nb.tta.predict_run': ('tta.html#predict_run', 'biomass_nb/tta.py'),
-                                'biomass_nb.tta.predict_views': ('tta.html#predict_views', 'biomass_nb/tta.py')}}}
+                                'biomass_nb.tta.predict_run': ('tta.html#predict_run', 'biomass_nb/tta.py')}}}

@@ -118,9 +118,9 @@ def _plants(grams, site, rng):
     green, dead, clover = grams
     length, radius = 1.5 + site.height*.7, .55 + .04*site.height
     n_green, n_dead, n_clover = np.ceil([green/(.018*length*site.blade), dead/.03, clover/(.04*radius**2)]).astype(int)
-    grass = np.array([96, 132, 40]) + site.hue*np.array([-50, -26, 22])
+    grass = np.array([112, 146, 48]) + site.hue*np.array([-52, -26, 22])
     straw = np.array([140, 128, 106]) + site.straw*np.array([62, 34, -18])
-    leaf = np.array([66, 128, 52]) + site.hue*np.array([-10, -6, 10])
+    leaf = np.array([76, 142, 58]) + site.hue*np.array([-10, -6, 10])
     yield *_strokes(rng, n_dead, 5., .22, _patchy(rng, 6, 9, .5), .5), straw, rng.beta(1, 3.5, n_dead)
     yield _leaves(rng, n_clover, radius, _patchy(rng, 4, 8, .8)), None, leaf, rng.beta(2, 3, n_clover)
     yield *_strokes(rng, n_green, length, site.blade, _patchy(rng, 12, 5, .6), .35), grass, rng.beta(2, 2, n_green)
@@ -151,7 +151,7 @@ def render_quadrat(
     todo = []
     for draw, (shapes, widths, rgb, heights) in zip((_draw_stroke, _draw_leaf, _draw_stroke), _plants(grams, site, rng)):
         px = ((shapes*scale + offset)*16).astype(np.int32)  # OpenCV's fixed point, 4 fractional bits
-        shade = (.45 + .65*heights)*rng.normal(1, .09, len(heights))
+        shade = (.6 + .6*heights)*rng.normal(1, .09, len(heights))
         widths = heights*0 if widths is None else (widths*scale.mean()).round()
         todo += zip(heights, [draw]*len(px), px, widths.astype(int).clip(1), np.minimum(shade[:, None]*rgb, 225))
     img = _soil(rng, site, size)
@@ -174,7 +174,7 @@ def _light(img, site, rng):
     a = rng.uniform(0, 2*np.pi)
     ramp = np.cos(a)*np.linspace(-1, 1, w, dtype=np.float32) + np.sin(a)*np.linspace(-1, 1, h, dtype=np.float32)[:, None]
     slope = 1 + rng.uniform(0, .18)*ramp
-    if rng.random() < .2: slope *= np.where(ramp > rng.uniform(-.6, .6), 1, .6)  # the photographer's shadow
+    if rng.random() < .1: slope *= np.where(ramp > rng.uniform(-.6, .6), 1, .65)  # the photographer's shadow
     gain = np.array(site.gain, np.float32)*np.float32(rng.normal(1, .07))
     img = img*(slope[..., None]*gain) + 3*rng.standard_normal(img.shape, np.float32)
     return cv2.GaussianBlur(img.clip(0, 255).astype(np.uint8), (3, 3), rng.uniform(.3, .9))

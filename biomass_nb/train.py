@@ -66,8 +66,8 @@ class TrainConfig:
 # %% ../nbs/03_train.ipynb #5ae2b255
 PRESETS = dict(
     baseline=TrainConfig(),
-    demo=TrainConfig(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=14, bs=16, lr=1e-3, backbone_lr=3e-3, wd=1e-2, warmup=3.,
-                     tfms='heavy', loss='weighted_mse', fit_heads=True, keep='last'),
+    demo=TrainConfig(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=12, bs=8, lr=1e-3, backbone_lr=3e-3, wd=1e-2, warmup=3.,
+                     tfms='heavy', fit_heads=True, keep='last'),
 )
 
 # %% ../nbs/03_train.ipynb #84b981b6
@@ -218,10 +218,11 @@ def train_fold(
     verbose:bool=True, # Print a line per epoch, with a bar while it runs
 ): # fastai `Learner` after training, its `input_wait` the share of time spent waiting in each epoch
     "Train the model that is validated on `fold`; leaves `fold{i}.safetensors` and `fold{i}.csv` in the run folder."
-    run, stats = Path(run), data_config(cfg.backbone)
+    run = Path(run)
     random.seed(cfg.seed + fold)
     np.random.seed(cfg.seed + fold)
     torch.manual_seed(cfg.seed + fold)
+    stats = data_config(cfg.backbone)
     dls = dataloaders(df, store, fold, cfg.tfms, cfg.bs, stats['mean'], stats['std'], cfg.seed + fold)
     learn = biomass_learner(dls, cfg, path=run)
     partial_path = run/f'fold{fold}.partial.safetensors'
@@ -238,10 +239,11 @@ def train_fold(
 def predict_batches(
     model, # A `BiomassModel`
     dl, # Batches (left, right, ...)
+    views=(lambda left, right: (left, right),), # Functions of both halves, over which the prediction is averaged; default: as they are
 ): # (N, 5) grams, float64
     "Predictions of one model without augmentation, in the order of `dl`."
     model = model.to(dl.device).eval()
-    return np.concatenate([model(b[0], b[1]).double().cpu().numpy() for b in dl])
+    return np.concatenate([torch.stack([model(*v(left, right)).double() for v in views]).mean(0).cpu().numpy() for left, right, *_ in dl])
 
 # %% ../nbs/03_train.ipynb #54b1b5bc
 def load_fold(
