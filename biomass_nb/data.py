@@ -27,7 +27,7 @@ def progress(
 ): # tqdm bar
     "A progress bar that vanishes when it is done."
     from tqdm.auto import tqdm
-    return tqdm(items, title, total=total, leave=False)
+    return tqdm(items, title, total=total, leave=False, disable=bool(os.environ.get('TQDM_DISABLE')) or None)  # None: where nobody looks
 
 # %% ../nbs/00_data.ipynb #45c116f8
 TARGETS = ('Dry_Green_g', 'Dry_Dead_g', 'Dry_Clover_g', 'GDM_g', 'Dry_Total_g')  # the columns of every (N, 5) array, in grams

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from .data import TARGETS, DataError, find_photos, mean_grams, read_test, read_train, write_submission
+from .data import TARGETS, check_name, find_photos, mean_grams, read_test, read_train, write_submission
 from .losses import weighted_r2
 from .report import plot_predictions
 from .synth import write_quadrats
-from .train import make_config, train_folds
-from .tta import predict_run
+from .train import make_config, new_model, train_folds
+from .tta import VIEWS, predict_run
 
 # %% ../nbs/09a_demo.ipynb #0cfa65d3
 def demo_table(
@@ -42,6 +42,8 @@ def run_demo(
     out = Path(out)
     n_train, n_test, n_sites, n_test_sites = (96, 24, 12, 8) if quick else (240, 80, 20, 8)
     cfg = make_config('demo', seed=seed, **{**(dict(epochs=7, n_folds=2, img_size=96) if quick else {}), **{k: v for k, v in changes.items() if v is not None}})
+    check_name(views, VIEWS, 'view')
+    new_model(cfg)  # a backbone that cannot be built shows before anything is drawn
     data = write_quadrats(out/'data', n_train, n_test, n_sites, n_test_sites, seed)
     summary = train_folds(data, out/'run', cfg, out/'store', verbose)
     photos = read_test(data)

@@ -45,6 +45,7 @@ def sample_sites(
     seed:int=0, # Seed
 ): # `Site`s, in order of date; every state has its share, and one at least from four sites on
     "Draw sites: states in the real proportions, everything else at random around the state's means."
+    if n > 300: raise DataError(f'{n} sites are too many: each has a day of one year to itself; choose 300 at most')
     rng = np.random.default_rng([seed, 1])
     share = np.array([s[0] for s in STATES.values()])
     quota = (np.arange(n) + .5)/n
@@ -231,7 +232,8 @@ def write_quadrats(
 ): # The folder
     "Draw a synthetic competition: `train.csv`, `test.csv`, `sample_submission.csv`, `test_labels.csv` and the photos."
     path = Path(path)
-    if n_train < n_sites or n_test < n_test_sites: raise DataError(f'{n_train} and {n_test} photos are too few for {n_sites} and {n_test_sites} sites; each site needs one')
+    if not (1 <= n_sites <= n_train and 1 <= n_test_sites <= n_test): raise DataError(f'{n_train} and {n_test} photos do not fit {n_sites} and {n_test_sites} sites; each site needs one photo at least')
+    if min(size) < 32: raise DataError(f'photos of {size[0]} x {size[1]} pixels are too small to draw on; choose --width 64 or more')
     rng = np.random.default_rng([seed, 2])
     train = _write_photos(path, 'train', n_train, sample_sites(n_sites, seed), rng, size)
     truth = _write_photos(path, 'test', n_test, sample_sites(n_test_sites, seed + 1000), rng, size)

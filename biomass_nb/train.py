@@ -60,8 +60,10 @@ class TrainConfig:
         check_name(self.tfms, TFMS, 'augmentation')
         check_name(self.loss, LOSSES, 'loss')
         check_name(self.keep, ('best', 'last'), 'value of keep')
-        for name in ('img_size', 'epochs', 'bs'):
-            if getattr(self, name) < 1: raise DataError(f'config: {name}={getattr(self, name)} must be at least 1')
+        for names, ok, what in ((('img_size', 'epochs', 'bs'), lambda v: v >= 1, 'at least 1'), (('lr', 'backbone_lr', 'wd', 'warmup'), lambda v: 0 <= v < float('inf'), 'finite and not negative'),
+                                (('dropout',), lambda v: 0 <= v < 1, 'at least 0 and below 1')):
+            for name in names:
+                if not ok(v := getattr(self, name)): raise DataError(f'config: {name}={v} must be {what}')
 
 # %% ../nbs/03_train.ipynb #5ae2b255
 PRESETS = dict(
