@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'TrainConfig', 'make_config', 'new_model', 'biomass_learner', 'warmup_cosine', 'SetEpoch', 'StopOnNaN',
-           'InputWait', 'KeepWeights', 'save_weights', 'read_metadata', 'read_config', 'start_run', 'EpochLine',
-           'train_fold', 'predict_batches', 'load_fold', 'finished_folds', 'train_folds', 'out_of_fold', 'oof_table',
-           'score_table']
+           'MixupCutmix', 'InputWait', 'KeepWeights', 'save_weights', 'read_metadata', 'read_config', 'start_run',
+           'EpochLine', 'train_fold', 'predict_batches', 'load_fold', 'finished_folds', 'train_folds', 'out_of_fold',
+           'oof_table', 'score_table']
 
 # %% ../nbs/03_train.ipynb #ca84ba1b
 import json, os, platform, random, time
@@ -48,6 +48,7 @@ class TrainConfig:
     dropout: float = .1          # before and within the heads
     warmup: float = 1.           # epochs of linear warm-up, before the cosine
     tfms: str = 'light'          # augmentation
+    mix: float = 0.              # probability that a batch is mixed by `MixupCutmix`
     loss: str = 'mse'
     fit_heads: bool = False      # start the heads at the training means, in units of the training spread
     keep: str = 'best'           # which weights a fold keeps: of the best epoch by the validation score, or of the last
@@ -61,13 +62,14 @@ class TrainConfig:
         check_name(self.loss, LOSSES, 'loss')
         check_name(self.keep, ('best', 'last'), 'value of keep')
         for names, ok, what in ((('img_size', 'epochs', 'bs'), lambda v: v >= 1, 'at least 1'), (('lr', 'backbone_lr', 'wd', 'warmup'), lambda v: 0 <= v < float('inf'), 'finite and not negative'),
-                                (('dropout',), lambda v: 0 <= v < 1, 'at least 0 and below 1')):
+                                (('dropout',), lambda v: 0 <= v < 1, 'at least 0 and below 1'), (('mix',), lambda v: 0 <= v <= 1, 'between 0 and 1')):
             for name in names:
                 if not ok(v := getattr(self, name)): raise DataError(f'config: {name}={v} must be {what}')
 
 # %% ../nbs/03_train.ipynb #5ae2b255
 PRESETS = dict(
     baseline=TrainConfig(),
+    gold=TrainConfig(tfms='heavy', mix=.5, loss='combined'),
     demo=TrainConfig(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=12, bs=8, lr=1e-3, backbone_lr=3e-3, wd=1e-2, warmup=3.,
                      tfms='heavy', fit_heads=True, keep='last'),
 )
@@ -124,6 +126,33 @@ class StopOnNaN(Callback):
     "Stop with a `DataError` when the training loss is not finite."
     def after_loss(self):
         if self.training and not torch.isfinite(self.loss): raise DataError(f'the loss is {self.loss.item()} in epoch {self.epoch}, batch {self.iter}; lower --lr, or look at the labels')
+
+# %% ../nbs/03_train.ipynb #408d897b
+class MixupCutmix(Callback):
+    "Mix quadrats of a batch and their grams alike (strategy 3.3); random by seed, epoch and batch alone."
+    order = 60  # after the data is on its device, before mixed precision
+    run_valid = False
+    def __init__(self, mixup_alpha:float=.4, cutmix_alpha:float=1., prob:float=.5, seed:int=42): self.mixup_alpha, self.cutmix_alpha, self.prob, self.seed = mixup_alpha, cutmix_alpha, prob, seed
+
+    def before_batch(self):
+        rng = np.random.default_rng([self.seed, self.epoch, self.iter])
+        if rng.random() > self.prob: return
+        images, y = self.xb, self.yb[0]
+        other = torch.as_tensor(rng.permutation(len(y)), device=y.device)
+        if rng.random() > .5:
+            share = rng.beta(self.mixup_alpha, self.mixup_alpha)
+            mixed = tuple(share*x + (1 - share)*x[other] for x in images)
+        else: mixed, share = _cutmix(images, other, rng.beta(self.cutmix_alpha, self.cutmix_alpha), rng)
+        self.learn.xb, self.learn.yb = mixed, (share*y + (1 - share)*y[other],)
+
+def _cutmix(images, other, share, rng):
+    "Exchange one random box of about 1 - `share` of the area; returns the images and the share that the box really left."
+    h, w = images[0].shape[2:]
+    cut_h, cut_w, cy, cx = int(h*(1 - share)**.5), int(w*(1 - share)**.5), rng.integers(h), rng.integers(w)
+    y1, y2, x1, x2 = max(cy - cut_h//2, 0), min(cy + cut_h//2, h), max(cx - cut_w//2, 0), min(cx + cut_w//2, w)
+    mixed = tuple(x.clone() for x in images)
+    for m, x in zip(mixed, images): m[:, :, y1:y2, x1:x2] = x[other, :, y1:y2, x1:x2]
+    return mixed, 1 - (y2 - y1)*(x2 - x1)/(h*w)
 
 # %% ../nbs/03_train.ipynb #096c25ee
 class InputWait(Callback):
@@ -231,7 +260,9 @@ def train_fold(
     keep = KeepWeights(partial_path, dict(config=asdict(cfg), fold=fold, version=__version__), cfg.keep)
     wait = InputWait()
     cbs = [SetEpoch(), StopOnNaN(), wait, warmup_cosine(learn.lr, cfg.epochs, cfg.warmup), CSVLogger(f'fold{fold}.csv'), keep]
-    with learn.no_bar(), learn.no_logging(): learn.fit(cfg.epochs, cbs=cbs + [EpochLine(f'fold {fold}')]*verbose)
+    if cfg.mix: cbs.append(MixupCutmix(prob=cfg.mix, seed=cfg.seed + fold))
+    if verbose: cbs.append(EpochLine(f'fold {fold}'))
+    with learn.no_bar(), learn.no_logging(): learn.fit(cfg.epochs, cbs=cbs)
     os.replace(partial_path, run/f'fold{fold}.safetensors')
     learn.input_wait = wait.shares
     return learn
