@@ -17,7 +17,7 @@ import numpy as np, torch
 from .data import TARGETS, DataError, DataWarning, atomic_path, check_name, progress
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
-from fastai.torch_core import default_device
+from fastai.torch_core import default_device, to_device
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 
@@ -93,11 +93,13 @@ class PhotoStore:
 
     def __contains__(self, key):
         "Whether the halves are there, whole."
-        try: return self._file(key).stat().st_size == 128 + np.prod(self.shape)  # 128 bytes: the npy header
+        try: return self._file(key).stat().st_size == _HEADER + np.prod(self.shape)
         except OSError: return False
 
     def __getitem__(self, key): # (2, size, size, 3) uint8, memory-mapped, read-only
-        return np.load(self._file(key), mmap_mode='r')
+        return np.memmap(self._file(key), np.uint8, 'r', _HEADER, self.shape)  # np.load parses the header, and Python 3.11's parser is not safe in threads
+
+_HEADER = 128  # bytes before the pixels in an npy file
 
 # %% ../nbs/00b_photos.ipynb #cc3a3878
 @patch
@@ -196,11 +198,11 @@ class QuadratDL(DataLoader):
         ahead, epoch = deque(), self.dataset.epoch
         for idxs in self.chunkify(samps):
             ahead.append([self.makers.submit(self.dataset.item, i, epoch) for i in idxs])
-            if len(ahead) > 2: yield _collate(ahead.popleft())
-        while ahead: yield _collate(ahead.popleft())
+            if len(ahead) > 2: yield self.after_batch(_collate(ahead.popleft()))
+        while ahead: yield self.after_batch(_collate(ahead.popleft()))
 
     def after_batch(self, b):
-        *images, y = b
+        *images, y = to_device(b, self.device)
         mean, std = _stats(self, y)
         return *(x.float().sub_(mean).div_(std) for x in images), y
 
@@ -218,7 +220,7 @@ def begin(self:QuadratDL,
 ):
     "Start to prepare the first batches of `epoch`."
     self.dataset.epoch = epoch
-    batches = DataLoader.__iter__(self)
+    batches = self.create_batches(self.get_idxs())  # not fastai's own iterator, which draws from PyTorch's random numbers
     self.begun = {epoch: (batches, deque(self.packer.submit(next, batches, None) for _ in range(2)))}
 
 @patch
