@@ -41,7 +41,7 @@ def run_demo(
     "Render quadrats, train the folds, predict the test photos of other sites, write a submission, a figure and a table."
     out = Path(out)
     n_train, n_test, n_sites, n_test_sites = (96, 24, 12, 8) if quick else (240, 80, 20, 8)
-    cfg = make_config('demo', seed=seed, **{**(dict(epochs=7, n_folds=2, img_size=96) if quick else {}), **{k: v for k, v in changes.items() if v is not None}})
+    cfg = make_config('demo', seed=seed, **{**(dict(epochs=7, n_folds=2, img_size=96, bs=4, tfms='light') if quick else {}), **{k: v for k, v in changes.items() if v is not None}})
     check_name(views, VIEWS, 'view')
     new_model(cfg)  # a backbone that cannot be built shows before anything is drawn
     data = write_quadrats(out/'data', n_train, n_test, n_sites, n_test_sites, seed)
