@@ -34,12 +34,11 @@ def create_backbone(
 
 # %% ../nbs/01_model_film.ipynb #0ed00e19
 def data_config(
-    backbone, # A timm model or its name
+    name:str, # A model of timm
 ): # dict with mean and std (three floats each) and img_size
     "What the backbone's weights expect of a picture, from timm's own records."
     import timm
-    cfg = timm.get_pretrained_cfg(backbone).to_dict() if isinstance(backbone, str) else backbone.pretrained_cfg
-    cfg = timm.data.resolve_data_config(pretrained_cfg=cfg)
+    cfg = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
     return dict(mean=cfg['mean'], std=cfg['std'], img_size=cfg['input_size'][-1])
 
 # %% ../nbs/01_model_film.ipynb #9004deef

@@ -9,7 +9,7 @@ __all__ = ['PRESETS', 'TrainConfig', 'make_config', 'new_model', 'ResumableLearn
            'finished_folds', 'train_folds', 'out_of_fold', 'oof_table', 'score_table']
 
 # %% ../nbs/03_train.ipynb #ca84ba1b
-import json, os, platform, random, time
+import json, os, platform, time
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -92,7 +92,7 @@ def new_model(
 
 # %% ../nbs/03_train.ipynb #6433b6bd
 class ResumableLearner(Learner):
-    "A `Learner` whose `fit` can begin at `first_epoch` with everything as it was; fastai's own `start_epoch` runs the callbacks of the epochs that it skips."
+    "A `Learner` whose `fit` begins at `first_epoch`."
     first_epoch = 0
     def _do_fit(self):
         for self.epoch in range(self.first_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
@@ -175,11 +175,12 @@ class KeepWeights(TrackerCallback):
     order = 65  # after the Recorder
     def __init__(self, path, metadata:dict, keep:str='best'):
         super().__init__(monitor='weighted_r2', comp=np.greater)
-        self.path, self.metadata, self.keep = path, metadata, keep
+        self.path, self.metadata, self.keep = Path(path), metadata, keep
 
     def after_epoch(self):
         super().after_epoch()
-        if self.new_best if self.keep == 'best' else self.epoch == self.n_epoch - 1:
+        best_yet = self.new_best or not self.path.exists()  # a score that is not a number is never a new best
+        if best_yet if self.keep == 'best' else self.epoch == self.n_epoch - 1:
             score = self.recorder.values[-1][self.idx]
             save_weights(self.model, self.path, {**self.metadata, 'score': score, 'epoch': self.epoch})
 
@@ -280,7 +281,6 @@ class EpochLine(Callback):
         self.bar.close()
         log = dict(zip(self.recorder.metric_names[1:-1], self.recorder.values[-1]))
         print(f'{self.title}, epoch {self.epoch + 1}/{self.n_epoch}: ' + ', '.join(f'{k} {v:.3f}' for k, v in log.items()), flush=True)
-    def after_cancel_fit(self): self.bar.close()
 
 # %% ../nbs/03_train.ipynb #26a9e524
 def train_fold(
@@ -293,9 +293,7 @@ def train_fold(
 ): # fastai `Learner` after training, its `input_wait` the share of time spent waiting in each epoch
     "Train the model that is validated on `fold`; leaves `fold{i}.safetensors` and `fold{i}.csv` in the run folder."
     run = Path(run)
-    random.seed(cfg.seed + fold)
-    np.random.seed(cfg.seed + fold)
-    torch.manual_seed(cfg.seed + fold)
+    torch.manual_seed(cfg.seed + fold)  # weights and dropout; order and augmentation have keys of their own
     stats = data_config(cfg.backbone)
     dls = dataloaders(df, store, fold, cfg.tfms, cfg.bs, stats['mean'], stats['std'], cfg.seed + fold)
     learn = biomass_learner(dls, cfg, path=run)
