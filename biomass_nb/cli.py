@@ -86,26 +86,49 @@ def biomass_check(
 def biomass_train(
     data:str='data', # Folder with train.csv and the photos
     out:str='run', # Run folder to make, or to go on with
-    preset:str='baseline', # Named config: demo, baseline, gold
+    preset:str='baseline', # Named config: demo, baseline, gold, gold_16gb; the flags below change its fields
     backbone:str=None, # A timm model
     weights:str=None, # File with the backbone's pretrained weights, .safetensors or .pth
     img_size:int=None, # Side of a half in pixels
-    epochs:int=None, # Epochs of training
-    folds:int=None, # Number of folds
-    bs:int=None, # Quadrats in a batch
-    lr:float=None, # Learning rate of FiLM and heads
+    stream:str=None, # halves, or whole: both as one 2:1 image
+    head:str=None, # film, concat, density
+    dropout:float=None, # Before the heads and within them
+    folds:int=None, # Number of folds; 0 trains on all photos
+    seeds:int=None, # Models per fold
     seed:int=None, # Of everything
     leaky:bool=False, # Split photos instead of sites: the wrong way, for the lesson
+    tfms:str=None, # Augmentation: none, light, heavy
+    mix:float=None, # Probability of MixUp or CutMix in a batch
+    loss:str=None, # mse, weighted_mse, huber, r2, combined
+    intervals:float=None, # Weight of the auxiliary 7-interval classification
+    metadata:float=None, # Weight of the auxiliary NDVI, height, species, state
+    epochs:int=None, # Epochs of training
+    bs:int=None, # Quadrats in a batch
+    accumulate:int=None, # Batches for one step
+    lr:float=None, # Learning rate of FiLM and heads
+    backbone_lr:float=None, # Learning rate of the backbone
+    layer_decay:float=None, # Factor of the backbone's rates from each layer to the one before
+    freeze_epochs:int=None, # Epochs in which the heads learn alone
+    clip:float=None, # Highest norm of the gradient
+    ema:float=None, # Decay of the average of the weights that is kept
+    precision:str=None, # auto, fp32, fp16, bf16
+    grad_checkpointing:bool=False, # Less memory for more time
+    jobs:int=None, # Models trained side by side; default one for each GPU
     store:str=None, # Folder that keeps decoded photos; default in the user's cache
 ):
-    "Train a model per fold and score the pooled out-of-fold predictions."
+    "Train a model per fold and score the pooled out-of-fold predictions. Start it with `accelerate launch` to train each model on several GPUs."
     from biomass_nb.data import check_writable
-    from biomass_nb.train import make_config, train_folds
-    cfg = make_config(preset, backbone=backbone, weights=weights, img_size=img_size, epochs=epochs, n_folds=folds, bs=bs, lr=lr, seed=seed, leaky=leaky or None)
+    from biomass_nb.runs import make_config
+    from biomass_nb.train import train_folds
+    cfg = make_config(preset, backbone=backbone, weights=weights, img_size=img_size, stream=stream, head=head, dropout=dropout, n_folds=folds, n_seeds=seeds, seed=seed, leaky=leaky or None, tfms=tfms,
+                      mix=mix, loss=loss, intervals=intervals, metadata=metadata, epochs=epochs, bs=bs, accumulate=accumulate, lr=lr, backbone_lr=backbone_lr, layer_decay=layer_decay,
+                      freeze_epochs=freeze_epochs, clip=clip, ema=ema, precision=precision, grad_checkpointing=grad_checkpointing or None)
     check_writable(f'{out}/config.json')
-    summary = train_folds(data, out, cfg, store)
-    others = ', '.join(f"{k.replace('_', ' ')} {v}" for k, v in summary['trivial'].items())
-    print(f"pooled out-of-fold weighted R2 {summary['weighted_r2']} ({others}); the run is in {out}")
+    summary = train_folds(data, out, cfg, store, jobs=jobs)
+    if not cfg.n_folds: print(f'trained on all {summary["photos"]} photos, so there is no score; the run is in {out}')
+    else:
+        others = ', '.join(f"{k.replace('_', ' ')} {v}" for k, v in summary['trivial'].items())
+        print(f"pooled out-of-fold weighted R2 {summary['weighted_r2']} ({others}); the run is in {out}")
 
 # %% ../nbs/10_cli.ipynb #ec9692c4
 @command

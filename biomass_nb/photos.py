@@ -125,18 +125,24 @@ def add(self:PhotoStore,
     return [None if isinstance(k, DataError) else k for k in keys]
 
 # %% ../nbs/00b_photos.ipynb #d7e80237
-def light_tfms(size:int): # albumentations transform of one half of `size` pixels
+def light_tfms(
+    size:int, # Side of a half in pixels
+    whole:bool=False, # For both halves as one image, instead of one half
+): # albumentations transform
     "Flips and colour jitter (strategy 2.3)."
     A = _albumentations()
     return A.Compose([A.HorizontalFlip(p=.5), A.VerticalFlip(p=.5), A.ColorJitter(brightness=(.8, 1.2), contrast=(.8, 1.2), saturation=(.8, 1.2), hue=(0, 0), p=1)])
 
 # %% ../nbs/00b_photos.ipynb #79c4db28
-def heavy_tfms(size:int): # albumentations transform of one half of `size` pixels
+def heavy_tfms(
+    size:int, # Side of a half in pixels
+    whole:bool=False, # For both halves as one image, which cannot be turned by a quarter, instead of one half
+): # albumentations transform
     "Geometry, colour, noise and holes (strategy 3.3, whose sizes in pixels are for halves of 512)."
     A = _albumentations()
     hole = max(1, size*32//512)
     return A.Compose([
-        A.HorizontalFlip(p=.5), A.VerticalFlip(p=.5), A.RandomRotate90(p=.5),
+        A.HorizontalFlip(p=.5), A.VerticalFlip(p=.5), *([] if whole else [A.RandomRotate90(p=.5)]),
         A.Affine(translate_percent=(-.1, .1), scale=(.85, 1.15), keep_ratio=True, rotate=(-15, 15), border_mode=4, p=.5),
         A.OneOf([A.ColorJitter(brightness=(.8, 1.2), contrast=(.8, 1.2), saturation=(.7, 1.3), hue=(-.05, .05), p=1),
                  A.RandomBrightnessContrast(brightness_limit=.2, contrast_limit=.2, p=1),
@@ -152,7 +158,7 @@ def _albumentations():
     cv2.setNumThreads(0)  # photos are augmented side by side; threads within one only get in the way
     return albumentations
 
-TFMS = dict(none=lambda size: None, light=light_tfms, heavy=heavy_tfms)
+TFMS = dict(none=lambda size, whole=False: None, light=light_tfms, heavy=heavy_tfms)
 
 # %% ../nbs/00b_photos.ipynb #1b179cc3
 class QuadratDataset:
@@ -163,30 +169,37 @@ class QuadratDataset:
         targets=None, # (N, 5) grams; None: unknown, given as NaN
         tfms:str='none', # One of `TFMS`
         seed:int=42, # Seed of the augmentation
+        whole:bool=False, # Augment both halves as one picture
+        aux=None, # (N, K) auxiliary targets, given as a fourth item
     ):
-        self.store, self.keys, self.seed, self.epoch = store, list(keys), seed, 0
+        self.store, self.keys, self.seed, self.whole, self.epoch = store, list(keys), seed, whole, 0
+        self.aux = None if aux is None else torch.as_tensor(aux, dtype=torch.float32)
         self.targets = torch.full((len(self.keys), len(TARGETS)), float('nan')) if targets is None else torch.tensor(np.asarray(targets), dtype=torch.float32)
-        self.tfms, self._local = TFMS[check_name(tfms, TFMS, 'augmentation')](store.size), threading.local()
+        self.tfms, self._local = TFMS[check_name(tfms, TFMS, 'augmentation')](store.size, whole), threading.local()
 
     def __len__(self): return len(self.keys)
 
     def __getitem__(self, i): return self.item(i, self.epoch)
 
-    def item(self, i, epoch): # left (size, size, 3) uint8, right, (5,) grams
-        left, right = self.store[self.keys[i]]
-        if self.tfms is not None:
-            if not hasattr(self._local, 'tfms'): self._local.tfms = deepcopy(self.tfms)  # a transform holds its random state: one per thread
-            self._local.tfms.set_random_seed(int(np.random.SeedSequence([self.seed, epoch, i]).generate_state(1)[0]))
-            left, right = (self._local.tfms(image=np.ascontiguousarray(o))['image'] for o in (left, right))
-        return torch.from_numpy(np.array(left)), torch.from_numpy(np.array(right)), self.targets[i]
+    def item(self, i, epoch): # left (size, size, 3) uint8, right, (5,) grams, (K,) auxiliary targets if there are
+        images = self.store[self.keys[i]]
+        if self.tfms is not None: images = self._augment(images, int(np.random.SeedSequence([self.seed, epoch, i]).generate_state(1)[0]))
+        return *(torch.from_numpy(np.array(o)) for o in images), self.targets[i], *(() if self.aux is None else (self.aux[i],))
+
+    def _augment(self, images, seed):
+        if not hasattr(self._local, 'tfms'): self._local.tfms = deepcopy(self.tfms)  # a transform holds its random state: one per thread
+        self._local.tfms.set_random_seed(seed)
+        apply = lambda o: self._local.tfms(image=np.ascontiguousarray(o))['image']
+        return np.split(apply(np.concatenate(images, 1)), 2, axis=1) if self.whole else [apply(o) for o in images]
 
 # %% ../nbs/00b_photos.ipynb #ae80b856
 class QuadratDL(DataLoader):
-    "Batches (left, right, targets): two normalised (B, 3, size, size) images and (B, 5) grams."
+    "Batches (left, right, targets): two normalised (B, 3, size, size) images and (B, 5) grams; a fourth item if the dataset has auxiliary targets."
     def __init__(self, dataset, bs:int=8, mean=(.485, .456, .406), std=(.229, .224, .225), threads:int=None, **kwargs):
         super().__init__(dataset, bs=bs, **{**kwargs, 'num_workers': 0})
         self.mean, self.std, self.threads, self.n_inp, self.begun = mean, std, threads or os.cpu_count(), 2, {}
         self.makers, self.packer = ThreadPoolExecutor(self.threads), ThreadPoolExecutor(1)
+        self.part = 0, 1  # this process takes the first of one part of each batch
 
     def new(self, dataset=None, cls=None, **kwargs):
         return super().new(dataset, cls, **{**dict(mean=self.mean, std=self.std, threads=self.threads), **kwargs})
@@ -195,23 +208,23 @@ class QuadratDL(DataLoader):
 
     def create_batches(self, samps):
         "Collate items that the makers prepare two batches ahead."
-        ahead, epoch = deque(), self.dataset.epoch
+        ahead, epoch, (first, step) = deque(), self.dataset.epoch, self.part
         for idxs in self.chunkify(samps):
-            ahead.append([self.makers.submit(self.dataset.item, i, epoch) for i in idxs])
+            ahead.append([self.makers.submit(self.dataset.item, i, epoch) for i in list(idxs)[first::step]])
             if len(ahead) > 2: yield self.after_batch(_collate(ahead.popleft()))
         while ahead: yield self.after_batch(_collate(ahead.popleft()))
 
     def after_batch(self, b):
-        *images, y = to_device(b, self.device)
-        mean, std = _stats(self, y)
-        return *(x.float().sub_(mean).div_(std) for x in images), y
+        left, right, *ys = to_device(b, self.device)
+        mean, std = _stats(self, left)
+        return *(x.float().sub_(mean).div_(std) for x in (left, right)), *ys
 
 def _stats(dl, x): return (torch.tensor(o, device=x.device).mul(255).view(1, 3, 1, 1) for o in (dl.mean, dl.std))
 
 def _collate(items):
     "Futures of items as (left, right, targets); images as (B, 3, size, size) in channels_last layout."
-    left, right, y = map(torch.stack, zip(*(o.result() for o in items)))
-    return left.permute(0, 3, 1, 2), right.permute(0, 3, 1, 2), y
+    left, right, *ys = map(torch.stack, zip(*(o.result() for o in items)))
+    return left.permute(0, 3, 1, 2), right.permute(0, 3, 1, 2), *ys
 
 # %% ../nbs/00b_photos.ipynb #0575edde
 @patch
@@ -236,25 +249,29 @@ def __iter__(self:QuadratDL):
 def dataloaders(
     df, # Photos with `TARGETS`, `fold`, and `key`: what `store.add` gave for each
     store:PhotoStore, # Where the halves are
-    fold:int, # The fold that validates; the others train
+    fold:int, # The fold that validates; the others train. None: all train, and nothing validates
     tfms:str='light', # Augmentation of the training part, one of `TFMS`
     bs:int=8, # Quadrats in a batch; validation takes twice as many
     mean=(.485, .456, .406), # The model's channel means, 0 to 1
     std=(.229, .224, .225), # The model's channel deviations
     seed:int=42, # Of shuffling and augmentation
     device=None, # Default: the GPU if there is one
+    whole:bool=False, # Augment both halves as one picture
+    aux=None, # Function of the training photos that gives their (N, K) auxiliary targets
 ): # fastai `DataLoaders` of (left, right, targets)
     "Training and validation batches of one fold."
-    valid = df.fold == fold
-    make = lambda part, tfms, bs, **kw: QuadratDL(QuadratDataset(store, part.key, part[list(TARGETS)], tfms, seed), bs, mean, std, **kw)
-    return DataLoaders(make(df[~valid], tfms, bs, shuffle=True, drop_last=(~valid).sum() > bs), make(df[valid], 'none', 2*bs), device=device or default_device())
+    train, valid = df[df.fold != fold], df[df.fold == fold]
+    make = lambda part, tfms, bs, aux=None, **kw: QuadratDL(QuadratDataset(store, part.key, part[list(TARGETS)], tfms, seed, whole, aux), bs, mean, std, **kw)
+    loaders = [make(train, tfms, bs, aux and aux(train), shuffle=True, drop_last=len(train) > bs)]
+    if fold is not None: loaders.append(make(valid, 'none', 2*bs))
+    return DataLoaders(*loaders, device=device or default_device())
 
 # %% ../nbs/00b_photos.ipynb #6c122a96
 @patch
 def show_batch(self:QuadratDL, b=None, max_n:int=6, preds=None, ncols:int=3, figsize=None):
     "Both halves side by side, as the model sees them, with their grams; with `preds`, true -> predicted."
     import matplotlib.pyplot as plt
-    *images, y = (o.cpu() for o in (b or self.one_batch()))
+    *images, y = (o.cpu() for o in (b or self.one_batch())[:3])
     mean, std = _stats(self, y)
     left, right = (((x[:max_n]*std + mean)/255).clip(0, 1).permute(0, 2, 3, 1) for x in images)
     n = len(left)

@@ -6,15 +6,17 @@
 __all__ = ['VIEWS', 'View', 'predict_run', 'fill_bad']
 
 # %% ../nbs/04_tta.ipynb #e543da23
-import warnings
+import json, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch
+import numpy as np, torch
+from .callbacks import pick_precision
 from .data import COMPONENTS, DataError, DataWarning, add_sums, check_name, progress
 from .model_film import data_config
 from .photos import PhotoStore, QuadratDataset, QuadratDL
-from .train import finished_folds, load_fold, predict_batches, read_config
+from .runs import finished_members, members, read_config
+from .train import load_fold, predict_batches
 from fastai.torch_core import default_device
 
 # %% ../nbs/04_tta.ipynb #96432337
@@ -58,18 +60,20 @@ def predict_run(
     device=None, # Default: the GPU if there is one
     skip_bad:bool=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
 ): # (N, 5) grams, float64, the mean over folds and views; the sums hold exactly
-    "Predict photos with every fold of a run. One fold is in memory at a time; a photo is decoded once for all."
+    "Predict photos with every model of a run. One model is in memory at a time; a photo is decoded once for all."
     check_name(views, VIEWS, 'view')
-    cfg, folds = read_config(run), finished_folds(run)
-    if not folds: raise DataError(f'{run}: has no trained fold (fold0.safetensors …); finish the training first')
-    if len(folds) < cfg.n_folds: warnings.warn(f'{run}: only {len(folds)} of {cfg.n_folds} folds are trained; predicting with these', DataWarning, stacklevel=2)
+    cfg, done = read_config(run), finished_members(run)
+    if cfg.stream == 'whole' and any(v.turn for v in VIEWS[views]): raise DataError(f'{run}: its models see both halves as one image, which has no quarter turns; use --tta flip3')
+    if not done: raise DataError(f'{run}: has no trained fold (fold0.safetensors …); finish the training first')
+    if len(done) < len(members(cfg)): warnings.warn(f'{run}: only {len(done)} of {len(members(cfg))} models are trained; predicting with these', DataWarning, stacklevel=2)
     photo_store, stats = PhotoStore(cfg.img_size, store), data_config(cfg.backbone)
-    bar = progress(folds, f'{len(photos)} photos, {len(VIEWS[views])} views of each, folds')
+    bar = progress(done, f'{len(photos)} photos, {len(VIEWS[views])} views of each, models')
     keys = np.array(photo_store.add(photos, skip_bad), dtype=object)
     good = np.array([k is not None for k in keys], dtype=bool)
     dl = QuadratDL(QuadratDataset(photo_store, keys[good]), bs or 2*cfg.bs, stats['mean'], stats['std'], device=device or default_device())
     res = np.full((len(keys), len(COMPONENTS)), np.nan)
-    if good.any(): res[good] = np.mean([predict_batches(load_fold(run, f), dl, VIEWS[views])[:, :3] for f in bar], axis=0)
+    precision = pick_precision(cfg.precision, dl.device)
+    if good.any(): res[good] = np.mean([predict_batches(load_fold(run, m.fold, m.repeat), dl, VIEWS[views], precision)[:, :3] for m in bar], axis=0)
     return add_sums(res)
 
 # %% ../nbs/04_tta.ipynb #f9362e61
@@ -78,7 +82,8 @@ def fill_bad(
     run, # The run that predicted, for its training means
 ): # (N, 5) grams without NaN
     "Fill rows of NaN with the mean grams of the run's training photos."
-    oof = Path(run)/'oof.csv'
-    if not oof.is_file(): raise DataError(f'{oof}: no such file, so the training means are unknown; finish the training first')
-    means = add_sums([pd.read_csv(oof)[list(COMPONENTS)].mean()])
+    path = Path(run)/'summary.json'
+    if not path.is_file(): raise DataError(f'{path}: no such file, so the training means are unknown; finish the training first')
+    means = json.loads(path.read_text())['means']
+    means = add_sums([[means[c] for c in COMPONENTS]])
     return np.where(np.isnan(preds), means, preds)
