@@ -49,7 +49,7 @@ def draw(folder, seed):
 def score(data, folder, seed, changes):
     "Weighted R2 of the test photos for one variant; its run and store are kept in `folder`."
     cfg = make_config('demo', n_folds=0, seed=seed, **changes)
-    run = Path(folder)/'-'.join(map(str, (seed, *changes.values())))
+    run = Path(folder)/'-'.join([str(seed), *(f'{k}={v}' for k, v in changes.items())])
     train_folds(data, run, cfg, Path(folder)/'store', verbose=False)
     test = read_test(data)
     truth = read_train(Path(data)/'test_labels.csv').set_index('image_id').loc[test.image_id]
@@ -64,7 +64,7 @@ def main():
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     done = {(r['variant'], r['seed']) for r in csv.DictReader(RESULTS.open())} if RESULTS.exists() else set()
-    if not done: RESULTS.write_text('variant,seed,weighted_r2,seconds\n')
+    if not RESULTS.exists(): RESULTS.write_text('variant,seed,weighted_r2,seconds\n')
     for seed in range(args.first, args.first + args.seeds):
         with tempfile.TemporaryDirectory() as tmp:
             data = draw(Path(tmp)/'data', seed)
