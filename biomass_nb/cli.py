@@ -86,7 +86,7 @@ def biomass_check(
 def biomass_train(
     data:str='data', # Folder with train.csv and the photos
     out:str='run', # Run folder to make, or to go on with
-    preset:str='baseline', # Named config: demo, baseline, gold, gold_16gb; the flags below change its fields
+    preset:str='baseline', # Named config: demo, small, baseline, gold, gold_16gb; the flags below change its fields
     backbone:str=None, # A timm model
     weights:str=None, # File with the backbone's pretrained weights, .safetensors or .pth
     img_size:int=None, # Side of a half in pixels
