@@ -6,7 +6,7 @@
 __all__ = ['command', 'biomass_demo', 'biomass_synth', 'biomass_check', 'biomass_train', 'biomass_predict']
 
 # %% ../nbs/10_cli.ipynb #915e564c
-import sys, warnings
+import os, sys, warnings
 from functools import wraps
 
 from fastcore.script import call_parse
@@ -125,6 +125,7 @@ def biomass_train(
                       freeze_epochs=freeze_epochs, clip=clip, ema=ema, precision=precision, grad_checkpointing=grad_checkpointing or None)
     check_writable(f'{out}/config.json')
     summary = train_folds(data, out, cfg, store, jobs=jobs)
+    if int(os.environ.get('RANK', 0)): return  # one of several processes speaks
     if not cfg.n_folds: print(f'trained on all {summary["photos"]} photos, so there is no score; the run is in {out}')
     else:
         others = ', '.join(f"{k.replace('_', ' ')} {v}" for k, v in summary['trivial'].items())

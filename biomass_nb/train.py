@@ -170,6 +170,8 @@ def train_folds(
     jobs:int=None, # Models trained side by side; default one for each GPU
 ): # dict: the run's summary, as in `summary.json`
     "Train every model that is not finished, pool the out-of-fold predictions and score them once."
+    if num_distrib() > 1 and torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))  # before any data is sent there
+    if jobs is not None and jobs < 1: raise DataError(f'--jobs {jobs}: at least one model must be trained at a time')
     df = read_train(data)
     df = assign_folds(df, cfg.n_folds, cfg.seed, cfg.leaky) if cfg.n_folds else df.assign(fold=-1)
     if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
