@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Intervals', 'fit_intervals', 'apply_intervals', 'coverage']
 
-# %% ../nbs/06a_intervals.ipynb #43d9a85d
+# %% ../nbs/06a_intervals.ipynb #a56296fb
 from dataclasses import dataclass
 
 import numpy as np, pandas as pd
 from .data import TARGETS, DataError
 
-# %% ../nbs/06a_intervals.ipynb #711ac548
+# %% ../nbs/06a_intervals.ipynb #366ccf46
 def _group_quantile(
     scores, # N scores
     groups, # N labels; photos of one label are one draw
@@ -23,10 +23,10 @@ def _group_quantile(
     reached = np.cumsum(1/sizes[inverse][order]) >= level*(len(names) + 1) - 1e-9
     if not reached.any():
         need = int(np.ceil(level/(1 - level) - 1e-9))
-        raise DataError(f'{len(names)} groups are too few for a coverage of {level}; it needs {need} groups, or lower it to {len(names)/(len(names) + 1):.2f}')
+        raise DataError(f'{len(names)} groups are too few for a coverage of {level}; it needs {need} groups, or lower it to {int(100*len(names)/(len(names) + 1))/100}')
     return float(np.asarray(scores)[order][reached.argmax()])
 
-# %% ../nbs/06a_intervals.ipynb #a60d3773
+# %% ../nbs/06a_intervals.ipynb #c5208659
 @dataclass
 class Intervals:
     "Half-widths are `factor`*(spread + `floor`), by target in the order of `TARGETS`; plain numbers and lists, to be kept as JSON."
@@ -42,7 +42,7 @@ def _check_spread(spread, shape):
     if not (ok := np.isfinite(spread) & (spread >= 0)).all(): raise DataError(f'photo {np.argwhere(~ok)[0, 0]}: the spread {spread[~ok][0]} is negative or not finite; leave the photo out')
     return spread
 
-# %% ../nbs/06a_intervals.ipynb #66f794af
+# %% ../nbs/06a_intervals.ipynb #f218abba
 def fit_intervals(
     targets, # (N, 5) grams
     preds, # (N, 5) out-of-fold grams
@@ -61,7 +61,7 @@ def fit_intervals(
     scores = np.abs(targets - preds)/(spread + floor)
     return Intervals(coverage, [_group_quantile(s, groups, coverage) for s in scores.T], floor.tolist(), len(set(groups)))
 
-# %% ../nbs/06a_intervals.ipynb #be31f3e9
+# %% ../nbs/06a_intervals.ipynb #1dbc05e8
 def apply_intervals(
     model:Intervals, # From `fit_intervals`
     preds, # (N, 5) grams
@@ -72,7 +72,7 @@ def apply_intervals(
     half = np.array(model.factor)*(_check_spread(spread, preds.shape) + model.floor)
     return np.maximum(preds - half, 0), np.maximum(preds + half, 0)
 
-# %% ../nbs/06a_intervals.ipynb #4d6d323d
+# %% ../nbs/06a_intervals.ipynb #01e1e56d
 def coverage(
     targets, # (N, 5) grams
     low, # (N, 5) lower bounds
