@@ -173,7 +173,7 @@ class QuadratDataset:
         aux=None, # (N, K) auxiliary targets, given as a fourth item
     ):
         self.store, self.keys, self.seed, self.whole, self.epoch = store, list(keys), seed, whole, 0
-        self.aux = None if aux is None else torch.as_tensor(aux, dtype=torch.float32)
+        self.aux = None if aux is None else torch.tensor(np.asarray(aux), dtype=torch.float32)
         self.targets = torch.full((len(self.keys), len(TARGETS)), float('nan')) if targets is None else torch.tensor(np.asarray(targets), dtype=torch.float32)
         self.tfms, self._local = TFMS[check_name(tfms, TFMS, 'augmentation')](store.size, whole), threading.local()
 
