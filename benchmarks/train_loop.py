@@ -84,7 +84,7 @@ class Photos(Dataset):
 
 class TwoCalls(BiomassModel):
     "The backbone is called for each half."
-    def features(self, left, right, f=None): return self.backbone(left), self.backbone(right)
+    def features(self, left, right): return self.backbone(left), self.backbone(right)
 
 def strategy_epoch(model, opt, batches):
     "Train on `batches`; returns the seconds and how many of them were spent waiting."

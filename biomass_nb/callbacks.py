@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'warmup_cosine', 'SetEpoch', 'StopOnNaN', 'MixupCutmix', 'FreezeBackbone', 'Accumulate', 'EMA',
-           'pick_precision', 'HalfPrecision', 'Timing', 'peak_memory', 'EpochLine', 'distributed_trainer']
+           'pick_precision', 'HalfPrecision', 'Timing', 'peak_memory', 'Deadline', 'EpochLine', 'distributed_trainer']
 
 # %% ../nbs/02b_callbacks.ipynb #37bfb63c
 import time
 
 import numpy as np, torch
 from .data import DataError, progress
-from fastai.callback.core import Callback, CancelBatchException
+from fastai.callback.core import Callback, CancelBatchException, CancelFitException, CancelTrainException
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.schedule import ParamScheduler, SchedCos, SchedLin, combine_scheds
 from fastai.torch_core import get_model, num_distrib, rank_distrib
@@ -150,6 +150,30 @@ def peak_memory(): # dict of MB: peak_mb of the process; gpu_mb where there is a
     except ImportError: res = {}  # Windows
     if torch.cuda.is_available(): res['gpu_mb'] = round(torch.cuda.max_memory_allocated()/2**20)
     return res
+
+# %% ../nbs/02b_callbacks.ipynb #afb4c0fc
+class Deadline(Callback):
+    "End training after `minutes`, with the schedule shortened to fit."
+    order, run_valid = 0, False  # after fastai counts the batches, before the schedule looks
+    def __init__(self, minutes:float): self.seconds, self.closing = 60*minutes, 0.
+
+    def before_fit(self): self.start, self.over = time.perf_counter(), False
+
+    def before_epoch(self):
+        if self.over: raise CancelFitException()
+
+    def _used(self, closings): return (time.perf_counter() - self.start + closings*self.closing)/self.seconds
+
+    def before_batch(self): self.learn.pct_train = max(self.pct_train, min(self._used(1), 1.))
+
+    def after_batch(self):
+        if self._used(1) >= 1: raise CancelTrainException()
+
+    def after_train(self):
+        self.mark, self.over = time.perf_counter(), self._used(2) >= 1  # another epoch would have to be validated too
+        if self.over: self.learn.n_epoch = self.epoch + 1  # the last epoch, whose weights are kept
+
+    def after_epoch(self): self.closing = max(self.closing, time.perf_counter() - self.mark)
 
 # %% ../nbs/02b_callbacks.ipynb #8ff3f629
 class EpochLine(Callback):

@@ -86,13 +86,16 @@ class BiomassModel(nn.Module):
         if head != 'density': self.head_green, self.head_clover, self.head_dead = (_head(width, dropout) for _ in range(3))
         self.aux = nn.Linear(width, n_aux) if n_aux else None
 
-    def features(self, left, right, f=None): # one tensor per stream
-        "What the backbone, or `f` instead of it, sees: both halves in one call, or the whole."
-        f = f or self.backbone
+    def features(self, left, right): # one tensor per stream: (B, width), for a density head (B, width, h, w)
+        "What the backbone sees: both halves in one call, or the whole."
+        f = self.backbone if self.density is None else partial(feature_map, self.backbone)
         return (f(torch.cat([left, right], 3)),) if self.whole else f(torch.cat([left, right])).chunk(2)
 
-    def forward(self, left, right): # (B, 5) grams; while training with `n_aux`, also (B, n_aux)
-        (g, d, c), x = (self._pooled if self.density is None else self._dense)(left, right)
+    def forward(self, left, right): return self.heads(self.features(left, right))
+
+    def heads(self, feats): # (B, 5) grams; while training with `n_aux`, also (B, n_aux)
+        "From features to grams; all dropout of our own is here."
+        (g, d, c), x = (self._pooled if self.density is None else self._dense)(feats)
         preds = torch.stack([g, d, c, g + c, g + c + d], 1)
         return preds if self.aux is None or not self.training else (preds, self.aux(x))
 
@@ -100,10 +103,9 @@ def _head(n, dropout): return nn.Sequential(nn.Linear(n, 256), nn.ReLU(), nn.Dro
 
 # %% ../nbs/01_model_film.ipynb #32c58611
 @patch
-def _pooled(self:BiomassModel, left, right): # three (B,) grams, (B, width) features
+def _pooled(self:BiomassModel, feats): # three (B,) grams, (B, width) features
     "Joined by FiLM, or side by side; a whole image has nothing to join."
-    feats = self.features(left, right)
-    with torch.autocast(left.device.type, enabled=False):
+    with torch.autocast(feats[0].device.type, enabled=False):
         feats = [f.float() for f in feats]
         if self.film is not None:
             gamma, beta = self.film((feats[0] + feats[1])/2)
@@ -126,7 +128,7 @@ def feature_map(
 def density_maps(self:BiomassModel, left, right): # (B, 3, h, w) twice
     "Grams of green, dead and clover on each patch of the halves; their sums are the prediction. Needs `head='density'`."
     if self.density is None: raise DataError("only a model with head='density' has maps of grams")
-    maps = self._grams(self.features(left, right, partial(feature_map, self.backbone)))
+    maps = self._grams(self.features(left, right))
     return maps[0].chunk(2, 3) if self.whole else maps
 
 @patch
@@ -136,9 +138,8 @@ def _grams(self:BiomassModel, feats):
         return tuple(F.softplus(self.density(self.dropout(f.float())))/f[0, 0].numel() for f in feats)
 
 @patch
-def _dense(self:BiomassModel, left, right): # three (B,) grams, (B, width) features
+def _dense(self:BiomassModel, feats): # three (B,) grams, (B, width) features
     "Sums over the maps of grams."
-    feats = self.features(left, right, partial(feature_map, self.backbone))
     return sum(m.sum((2, 3)) for m in self._grams(feats)).unbind(1), sum(f.float().mean((2, 3)) for f in feats)/len(feats)
 
 # %% ../nbs/01_model_film.ipynb #55a051c4

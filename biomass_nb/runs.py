@@ -30,6 +30,7 @@ class TrainConfig:
     # what is trained
     backbone: str = 'vit_large_patch16_dinov3_qkvb'  # a model of timm
     weights: str = ''            # file with the backbone's pretrained weights; '' starts from random ones
+    start: str = ''              # run folder whose models are trained on, fold by fold; '' begins anew
     img_size: int = 512          # side of a half, pixels
     stream: str = 'halves'       # the backbone sees two halves, or the 'whole' as one 2:1 image
     head: str = 'film'           # film, concat or density
@@ -56,6 +57,7 @@ class TrainConfig:
     freeze_epochs: int = 0       # epochs in which the heads learn alone
     wd: float = 1e-4             # AdamW's decoupled weight decay
     clip: float = 0.             # highest norm of the gradient; 0: no limit
+    minutes: float = 0.          # after which the training of a model ends, its schedule shortened to fit; 0: no limit
     warmup: float = 1.           # epochs of linear warm-up, before the cosine
     ema: float = 0.              # decay of the average of the weights that is kept; 0: keep the weights themselves
     keep: str = 'best'           # the epoch whose weights are kept: best by the validation score, or last
@@ -73,7 +75,7 @@ class TrainConfig:
                 if not ok(v := getattr(self, name)): raise DataError(f'config: {name}={v} must be {what}')
 
 _LIMITS = ((('img_size', 'epochs', 'bs', 'n_seeds', 'accumulate'), lambda v: v >= 1, 'at least 1'), (('n_folds', 'freeze_epochs'), lambda v: v >= 0, 'at least 0'),
-           (('lr', 'backbone_lr', 'wd', 'warmup', 'clip', 'intervals', 'metadata'), lambda v: 0 <= v < float('inf'), 'finite and not negative'),
+           (('lr', 'backbone_lr', 'wd', 'warmup', 'minutes', 'clip', 'intervals', 'metadata'), lambda v: 0 <= v < float('inf'), 'finite and not negative'),
            (('dropout', 'ema'), lambda v: 0 <= v < 1, 'at least 0 and below 1'), (('mix',), lambda v: 0 <= v <= 1, 'between 0 and 1'), (('layer_decay',), lambda v: 0 < v <= 1, 'above 0 and at most 1'))
 
 # %% ../nbs/02c_runs.ipynb #da34f0fa
