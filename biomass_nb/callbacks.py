@@ -164,12 +164,12 @@ class Deadline(Callback):
 
     def _used(self, closings): return (time.perf_counter() - self.start + closings*self.closing)/self.seconds
 
-    def before_batch(self): self.learn.pct_train = max(self.pct_train, min(self._used(1), 1.))
-
-    def after_batch(self):
-        if self._used(1) >= 1: raise CancelTrainException()
+    def before_batch(self):
+        if self.iter and self._used(1) >= 1: raise CancelTrainException()
+        self.learn.pct_train = max(self.pct_train, min(self._used(1), 1.))
 
     def after_train(self):
+        self.recorder.cancel_train = False  # what was trained of this epoch is recorded
         self.mark, self.over = time.perf_counter(), self._used(2) >= 1  # another epoch would have to be validated too
         if self.over: self.learn.n_epoch = self.epoch + 1  # the last epoch, whose weights are kept
 

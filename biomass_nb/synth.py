@@ -6,7 +6,7 @@
 __all__ = ['STATES', 'QUADRAT_CM', 'Site', 'sample_sites', 'sample_grams', 'render_quadrat', 'write_quadrats']
 
 # %% ../nbs/00a_synth.ipynb #8c8ce432
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd
@@ -221,6 +221,12 @@ def _write_photos(path, folder, n, sites, rng, size):
     return pd.DataFrame(rows)
 
 # %% ../nbs/00a_synth.ipynb #fc5de294
+def _shifted(site, shift):
+    "The site with another camera under another sky."
+    warm = np.array(site.gain)*[1 + .2*shift, 1, 1 - .2*shift]
+    return replace(site, gain=tuple(warm), zoom=site.zoom*(1 + .15*shift), hue=site.hue*(1 - .5*shift))
+
+# %% ../nbs/00a_synth.ipynb #0d4bfe1b
 def write_quadrats(
     path, # Folder to make
     n_train:int=240, # Photos with labels
@@ -229,6 +235,7 @@ def write_quadrats(
     n_test_sites:int=8, # Other sites, for the test photos
     seed:int=42, # Seed of everything
     size:tuple=(512, 256), # Width and height of a photo in pixels
+    shift:float=0., # How much the test photos differ beyond their sites: 1 is warmer light, a lower camera, yellower grass
 ): # The folder
     "Draw a synthetic competition: `train.csv`, `test.csv`, `sample_submission.csv`, `test_labels.csv` and the photos."
     path = Path(path)
@@ -236,7 +243,8 @@ def write_quadrats(
     if min(size) < 32: raise DataError(f'photos of {size[0]} x {size[1]} pixels are too small to draw on; choose --width 64 or more')
     rng = np.random.default_rng([seed, 2])
     train = _write_photos(path, 'train', n_train, sample_sites(n_sites, seed), rng, size)
-    truth = _write_photos(path, 'test', n_test, sample_sites(n_test_sites, seed + 1000), rng, size)
+    others = [_shifted(site, shift) for site in sample_sites(n_test_sites, seed + 1000)]
+    truth = _write_photos(path, 'test', n_test, others, rng, size)
     tables = {'train': train, 'test_labels': truth, 'test': truth[['sample_id', 'image_path', 'target_name']],
               'sample_submission': truth[['sample_id']].assign(target=0.)}
     for name, table in tables.items():
