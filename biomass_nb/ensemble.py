@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'strategy_weights', 'read_oof', 'blend', 'nested_blend', 'fit_weights', 'nested_scores', 'project_sums',
-           'state_classifier', 'apply_rules', 'fit_scale', 'nested_scale', 'postprocess']
+           'fit_states', 'state_classifier', 'apply_rules', 'fit_scale', 'nested_scale', 'postprocess']
 
 # %% ../nbs/06_ensemble.ipynb #1a7ba65d
 from pathlib import Path
@@ -34,25 +34,37 @@ def strategy_weights(
 def read_oof(
     runs, # M run folders
 ): # Table with image_id, fold, State, Sampling_Date and `TARGETS`; (M, N, 5) predicted grams
-    "Out-of-fold predictions of several runs; `DataError` if they differ in photos, labels or folds."
+    "Out-of-fold predictions of several runs; `DataError` if they differ in photos, labels or folds, or are not finite."
     runs = list(runs)
     if not runs: raise DataError('no runs to read; give one run folder at least')
+    if twice := [run for i, run in enumerate(runs) if Path(run).resolve() in {Path(o).resolve() for o in runs[:i]}]: raise DataError(f'{twice[0]}: is given twice; name each run once')
     tables = [_oof_and_folds(Path(run)) for run in runs]
     same = tables[0][['image_id', 'fold', 'State', 'Sampling_Date', *TARGETS]]
     for run, t in zip(runs, tables):
-        for c in ('image_id', 'fold', *TARGETS):
-            if not t[c].equals(same[c]): raise DataError(f'{run}: differs from {runs[0]} in {c}; an ensemble needs runs with the same data, --folds and --seed')
-    return same, np.stack([t[[f'pred_{c}' for c in TARGETS]].to_numpy() for t in tables])
+        if difference := _difference(t[list(same)], same): raise DataError(f'{run}: {difference.format(other=runs[0])}; an ensemble needs runs with the same data, --folds and --seed')
+    return same, np.stack([t[_PREDS].to_numpy() for t in tables])
+
+_PREDS = [f'pred_{t}' for t in TARGETS]
 
 def _oof_and_folds(run):
     "`oof.csv` of a run, sorted by photo, with State and Sampling_Date of `folds.csv`."
     for p in (run/'oof.csv', run/'folds.csv'):
-        if not p.is_file(): raise DataError(f'{p}: no such file; finish the training of this run first')
+        if not p.is_file(): raise DataError(f'{p}: no such file; --run takes a run folder with folds whose training is finished')
     try:
-        meta = pd.read_csv(run/'folds.csv', parse_dates=['Sampling_Date'])[['image_id', 'State', 'Sampling_Date']]
-        oof = pd.read_csv(run/'oof.csv')[['image_id', 'fold', *TARGETS, *(f'pred_{t}' for t in TARGETS)]]
+        meta = pd.read_csv(run/'folds.csv', dtype=dict(image_id=str), parse_dates=['Sampling_Date'])[['image_id', 'State', 'Sampling_Date']]
+        oof = pd.read_csv(run/'oof.csv', dtype=dict(image_id=str))[['image_id', 'fold', *TARGETS, *_PREDS]].astype(dict.fromkeys([*TARGETS, *_PREDS], float))
+        res = meta.merge(oof, on='image_id', how='left', validate='1:1').sort_values('image_id', ignore_index=True)
     except (ValueError, KeyError) as e: raise DataError(f'{run}: oof.csv or folds.csv is damaged ({" ".join(str(e).split())}); remove it and let biomass_train write it again') from e
-    return oof.merge(meta, on='image_id').sort_values('image_id', ignore_index=True)
+    sick = res.image_id[~np.isfinite(res[[*TARGETS, *_PREDS]]).all(axis=1)]
+    if len(sick): raise DataError(f"{run/'oof.csv'}: the grams of {len(sick)} of {len(res)} photos are lacking or not finite: {', '.join(sick[:5])}{', …' if len(sick) > 5 else ''}; train this run again")
+    return res
+
+def _difference(table, other):
+    "The first difference between the tables of two runs, with `{other}` for the name of the second; None if there is none."
+    if odd := sorted(set(table.image_id) ^ set(other.image_id)): return f'{len(odd)} photos are not both there and in {{other}}, the first {odd[0]}'
+    for c in table:
+        if len(rows := np.flatnonzero(table[c].to_numpy() != other[c].to_numpy())):
+            return f'{c} of {table.image_id[rows[0]]} is {table[c][rows[0]]} and in {{other}} {other[c][rows[0]]} ({len(rows)} of {len(table)} photos differ)'
 
 # %% ../nbs/06_ensemble.ipynb #40141c7d
 def _stack(preds):
@@ -156,11 +168,10 @@ def project_sums(
     return add_sums(res)
 
 # %% ../nbs/06_ensemble.ipynb #5a4f885b
-def state_classifier(
+def fit_states(
     features, # (N, F) features
     states, # N names of states
-    folds, # N labels; photos of one label are held out together
-): # Table (N, states) of out-of-fold probabilities; scikit-learn pipeline fitted on all photos
+): # scikit-learn pipeline with `predict_proba` and `classes_`
     "Learn to tell the state from features: logistic regression on standardised features."
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -168,13 +179,21 @@ def state_classifier(
     features, states = np.asarray(features, dtype=float), np.asarray(states, dtype=str)
     if len(features) != len(states): raise DataError(f'{len(features)} rows of features and {len(states)} states; give one of each for each photo')
     if not np.isfinite(features).all(): raise DataError(f'features of photo {np.argwhere(~np.isfinite(features))[0, 0]}: not finite numbers; leave the photo out')
-    new = lambda: make_pipeline(StandardScaler(), LogisticRegression(C=.1, max_iter=2000))
-    probs = pd.DataFrame(0., range(len(states)), sorted(set(states)))
+    if len(seen := set(states)) < 2: raise DataError(f'all {len(states)} photos to learn the state from are from {seen.pop()}; at least two states are needed, also where a fold is left out')
+    return make_pipeline(StandardScaler(), LogisticRegression(C=.1, max_iter=2000)).fit(features, states)
+
+def state_classifier(
+    features, # (N, F) features
+    states, # N names of states
+    folds, # N labels; photos of one label are held out together
+): # Table (N, states) of out-of-fold probabilities; scikit-learn pipeline fitted on all photos
+    "Learn to tell the state, and find out how well that goes on photos that it was not learned from."
+    features, states, model = np.asarray(features, dtype=float), np.asarray(states, dtype=str), fit_states(features, states)
+    probs = pd.DataFrame(0., range(len(states)), list(model.classes_))
     for held_out in _held_out(folds, len(states)):
-        if len(seen := set(states[~held_out])) < 2: raise DataError(f'without one of the folds there are only photos of {seen.pop()}; at least two states are needed in the rest')
-        model = new().fit(features[~held_out], states[~held_out])
-        probs.loc[held_out, list(model.classes_)] = model.predict_proba(features[held_out])
-    return probs, new().fit(features, states)
+        part = fit_states(features[~held_out], states[~held_out])
+        probs.loc[held_out, list(part.classes_)] = part.predict_proba(features[held_out])
+    return probs, model
 
 # %% ../nbs/06_ensemble.ipynb #ac8cc5d5
 def apply_rules(

@@ -78,7 +78,7 @@ class BiomassModel(nn.Module):
         self.backbone = create_backbone(backbone, (size, 2*size) if self.whole else img_size)
         if pretrained is True: raise DataError('pretrained=True would need the network; give the path of a weights file')
         if pretrained: load_weights(self.backbone, pretrained, ignore=('head.', 'classifier.', 'fc.', 'head_dist.'))
-        n = self.backbone.num_features if head == 'density' else self.backbone.head_hidden_size
+        self.n_features = n = self.backbone.num_features if head == 'density' else self.backbone.head_hidden_size  # of a stream
         width = n if self.whole or head == 'density' else 2*n
         self.dropout = nn.Dropout(dropout)
         self.film = FiLM(n) if head == 'film' and not self.whole else None
