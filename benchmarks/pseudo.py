@@ -45,7 +45,7 @@ def one_seed(seed, folder, ways=WAYS, epochs=10):
         table = iterate(data, run, test, folder/name, store=store, verbose=False, **how)
         for i, row in table[1:].iterrows(): yield name, i, row.weighted_r2, on_test(row.run)
     for rate in (.3, 1.):
-        preds = ttt_predict(run, data, test, folder/f'ttt {rate}', 60., rate=rate, verbose=False, store=store)
+        preds, _ = ttt_predict(run, data, test, folder/f'ttt {rate}', 60., rate=rate, verbose=False, store=store)
         out_of_fold = pd.read_json(folder/f'ttt {rate}'/'summary.json', typ='series').weighted_r2
         yield f'test-time training, {rate} of the rates', 1, out_of_fold, weighted_r2(truth, preds)
 

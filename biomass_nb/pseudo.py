@@ -17,7 +17,7 @@ from .data import TARGETS, DataError, DataWarning, atomic_path, check_name, find
 from .photos import PhotoStore
 from .runs import finished_members, read_config, write_json
 from .train import train_folds
-from .tta import predict_each, predict_run, predict_views
+from .tta import predict_each, predict_run, predict_views, view_spread
 from torch import nn
 
 # %% ../nbs/05_pseudo.ipynb #48b13992
@@ -64,7 +64,7 @@ def mc_dropout_predict(
     if not read_config(run).dropout: raise DataError(f'{run}: was trained without dropout, so its samples would not differ; train with --dropout .1, or take the spread over folds and views')
     if samples < 2: raise DataError(f'{samples} samples have no spread; take two at least')
     each = predict_each(run, photos, AskDropout(samples, seed), **kwargs)
-    return each.mean((0, 1)), each.std(1).mean(0)
+    return each.mean((0, 1)), view_spread(each)
 
 def spread_predict(
     run, # A run folder
@@ -106,7 +106,7 @@ def pseudo_label(
     if samples:
         if not read_config(run).dropout: raise DataError(f'{run}: was trained without dropout; choose by folds and views with --samples 0')
         each = predict_each(run, paths, AskDropout(samples), **kwargs)
-        uncertainty = each.std(1).mean(0)
+        uncertainty = view_spread(each)
     else:
         each = predict_views(run, paths, 'flip3', **kwargs)
         uncertainty = each.std((0, 1))
@@ -188,23 +188,28 @@ def ttt_predict(
     verbose:bool=True, # Print what is done
     store=None, # Folder of the photo store
     jobs:int=None, # Models trained side by side
-): # (N, 5) grams
+    skip_bad:bool=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
+): # (N, 5) grams; (N, 5) grams, the spread over views of the plain prediction
     "Fine-tune a run on training photos and pseudo-labelled test photos, predict, and blend with its plain prediction."
-    start, cfg, paths = time.monotonic(), read_config(run), find_photos(test, data)
+    start, cfg, train, paths = time.monotonic(), read_config(run), read_train(data), find_photos(test, data, not skip_bad)
     photos = PhotoStore(cfg.img_size, store)
-    photos.add([*find_photos(train := read_train(data), data), *paths])  # decoding is no part of what the plain prediction measures
+    photos.add(find_photos(train, data))  # decoding is no part of what the plain prediction measures
+    good = np.array([k is not None for k in photos.add(paths, skip_bad)])
     begun = time.monotonic()
-    each = predict_views(run, paths, views, store=store)
-    seconds, plain = time.monotonic() - begun, each.mean((0, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DataWarning)  # said already
+        each = predict_views(run, paths, views, store=store, skip_bad=skip_bad)
+    seconds, plain, spread = time.monotonic() - begun, each.mean((0, 1)), view_spread(each)
     models, asked = len(each), each.shape[0]*each.shape[1]*len(paths)
     reserve = 1.5*seconds*(1 + len(train)*cfg.n_seeds/asked) + 2  # for the prediction of the test photos, and of the training photos out of fold
     left = 60*minutes - (time.monotonic() - start) - reserve
     if left < .1*reserve:
         warnings.warn(f'{minutes:g} minutes are not enough for test-time training (predicting takes {reserve + begun - start + seconds:.0f} s of them); this is the plain prediction', DataWarning, stacklevel=2)
-        return plain
+        return plain, spread
     if verbose: print(f'test-time training: {models} models, {left/models:.0f} s each at most')
     tuned = replace(cfg, start=str(run), epochs=epochs, lr=rate*cfg.lr, backbone_lr=rate*cfg.backbone_lr, metadata=0., keep='last', minutes=left/60/models*(jobs or max(1, torch.cuda.device_count())))
     if (Path(out)/'config.json').exists(): tuned = replace(tuned, minutes=read_config(out).minutes)  # an interrupted one goes on with what was planned for it
-    table = test[['image_id', 'image_path']].assign(**dict(zip(TARGETS, plain.T)), is_pseudo=True, learner=-1)
+    table = test.loc[good, ['image_id', 'image_path']].assign(**dict(zip(TARGETS, plain[good].T)), is_pseudo=True, learner=-1)
     train_folds(data, out, tuned, store, verbose, jobs, table)
-    return (1 - blend)*plain + blend*predict_run(out, paths, views, store=store)
+    plain[good] += blend*(predict_run(out, np.array(paths)[good], views, store=store) - plain[good])
+    return plain, spread

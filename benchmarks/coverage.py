@@ -1,0 +1,77 @@
+"""How often 90% intervals hold, on synthetic quadrats of seen and of new sites.
+
+    python benchmarks/coverage.py --seeds 8
+
+For each seed 20 sites are drawn. Half of their photos train, the other half are held out: photos of seen sites. Another 160 photos are of
+16 new sites. One run has folds of photos (leaky), one folds of sites; their out-of-fold errors calibrate intervals in the ways of WAYS.
+Rows are added to coverage.csv beside this file as they come; seeds that are there are not computed again. nbs/06a_intervals.ipynb shows them.
+"""
+import argparse
+import csv
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from biomass_nb.data import TARGETS, find_photos, groups_of, read_train
+from biomass_nb.intervals import apply_intervals, coverage, fit_intervals
+from biomass_nb.runs import make_config
+from biomass_nb.synth import write_quadrats
+from biomass_nb.train import train_folds
+from biomass_nb.tta import oof_views, predict_views, view_spread
+
+RESULTS = Path(__file__).with_name('coverage.csv')
+WAYS = {  # folds of photos or of sites; what is one draw, a photo or a site; scaled by the spread over views or not
+    'folds and draws of photos': (True, False, True),
+    'folds of sites, draws of photos': (False, False, True),
+    'folds and draws of sites': (False, True, True),
+    'folds and draws of sites, all as wide': (False, True, False),
+}
+
+
+def draw(folder, seed):
+    "A folder with 240 training photos; tables of 240 held-out photos of the same sites, and of 160 of others."
+    data = write_quadrats(folder, 480, 160, 20, 16, seed, (256, 128))
+    long = pd.read_csv(data/'train.csv')
+    photos = pd.unique(long.image_path)
+    late = np.isin(long.image_path, photos[len(photos)//2:])  # sites come in turn, so both halves have all of them
+    for name, part in dict(train=long[~late], seen=long[late]).items(): part.to_csv(data/f'{name}.csv', index=False)
+    return data, {'seen': read_train(data/'seen.csv'), 'new': read_train(data/'test_labels.csv')}
+
+
+def arrays(table, kind): return table[[f'{kind}{t}' for t in TARGETS]].to_numpy()
+
+
+def one_seed(seed, folder, ways=WAYS):
+    "Rows (way, sites, target, share of photos covered, mean over sites of that share, width in grams)."
+    data, new = draw(folder/'data', seed)
+    for leaky in sorted({w[0] for w in ways.values()}):
+        run = folder/f'run{leaky}'
+        train_folds(data, run, make_config('demo', epochs=10, img_size=96, seed=seed, leaky=leaky), folder/'store', verbose=False)
+        oof = oof_views(run, data, 'flip3', folder/'store')
+        each = {name: predict_views(run, find_photos(df, data), 'flip3', store=folder/'store') for name, df in new.items()}
+        for way, (_, by_site, scaled) in ((k, w) for k, w in ways.items() if w[0] == leaky):
+            fitted = fit_intervals(arrays(oof, ''), arrays(oof, 'pred_'), arrays(oof, 'spread_') if scaled else None, groups_of(oof) if by_site else range(len(oof)), .9)
+            for name, df in new.items():
+                preds = each[name].mean((0, 1))
+                table = coverage(arrays(df, ''), *apply_intervals(fitted, preds, view_spread(each[name]) if scaled else None), groups_of(df))
+                for target, r in table.iterrows(): yield way, name, target, r.photos, r.groups, r.width_g
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--seeds', type=int, default=8)
+    p.add_argument('--threads', type=int, default=torch.get_num_threads())
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    if not RESULTS.exists(): RESULTS.write_text('seed,way,sites,target,photos,groups,width_g\n')
+    done = {r['seed'] for r in csv.DictReader(RESULTS.open())}
+    for seed in range(args.seeds):
+        if str(seed) in done: continue
+        with tempfile.TemporaryDirectory() as tmp: rows = list(one_seed(seed, Path(tmp)))
+        with RESULTS.open('a') as f: f.writelines(f'{seed},"{way}",{sites},{target},{photos:.4f},{groups:.4f},{width:.3f}\n' for way, sites, target, photos, groups, width in rows)
+        print(seed, pd.DataFrame(rows).groupby([0, 1])[[3, 4, 5]].mean().round(3).to_string(header=False), flush=True)
+
+
+if __name__ == '__main__': main()
