@@ -7,7 +7,7 @@ __all__ = ['VIEWS', 'View', 'AskViews', 'ask_each', 'predict_each', 'predict_run
            'training_photos', 'oof_views', 'fill_bad']
 
 # %% ../nbs/04_tta.ipynb #e543da23
-import hashlib, json, shutil, warnings
+import hashlib, json, os, shutil, warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,8 +190,9 @@ def oof_views(
     preds = out_of_fold(df, photos, run, AskViews(views))
     table = oof_table(df, preds.mean((0, 1))).assign(State=df.State, Sampling_Date=df.Sampling_Date)
     table[[f'spread_{t}' for t in TARGETS]] = view_spread(preds)
-    with atomic_path(path) as tmp: table.to_csv(tmp, index=False)
-    return pd.read_csv(path, dtype=dict(image_id=str), parse_dates=['Sampling_Date'])  # as it will be read
+    if os.access(run, os.W_OK):  # a run in an attached dataset cannot be written to
+        with atomic_path(path) as tmp: table.to_csv(tmp, index=False)
+    return table
 
 # %% ../nbs/04_tta.ipynb #f9362e61
 def fill_bad(
