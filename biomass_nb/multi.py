@@ -143,10 +143,10 @@ class Ensemble:
 
     def __str__(self):
         "What its owner should see before any photo is predicted."
-        lines = [self.scores.round(4).to_string(), 'weights: ' + ', '.join(f'{run} {w:.3f}' for run, w in zip(self.runs, self.weights))]
-        if self.scale is not None: lines.append('factors: ' + ', '.join(f'{c} {v:.3f}' for c, v in zip(COMPONENTS, self.scale)))
-        if self.recognised: lines.append('states recognised out of fold: {:.0%} (the commonest is {:.0%} of the photos)'.format(*self.recognised))
-        return '\n\n'.join(['weighted R2 out of fold, by ways to weigh the runs\n' + lines[0], '\n'.join(lines[1:]), 'the blend, step by step\n' + self.steps.round(4).to_string()])
+        facts = ['weights: ' + ', '.join(f'{run} {w:.3f}' for run, w in zip(self.runs, self.weights))]
+        if self.scale is not None: facts.append('factors: ' + ', '.join(f'{c} {v:.3f}' for c, v in zip(COMPONENTS, self.scale)))
+        if self.recognised: facts.append('states recognised out of fold: {:.0%} (the commonest is {:.0%} of the photos)'.format(*self.recognised))
+        return '\n\n'.join([f'weighted R2 out of fold, by ways to weigh the runs\n{self.scores.round(4).to_string()}', '\n'.join(facts), f'the blend, step by step\n{self.steps.round(4).to_string()}'])
 
 # %% ../nbs/06b_multi.ipynb #8c62d829
 def fit_ensemble(
@@ -165,7 +165,8 @@ def fit_ensemble(
     for run in runs: _check_run(run, views)
     for state in rules or (): check_name(state, sorted(set(table.State)), 'state')
     y, fit = table[list(TARGETS)].to_numpy(), weight_rule(weights, runs)
-    scores = nested_scores(y, oof, table.fold, {} if weights in ('fitted', 'equal') else {'strategy' if isinstance(weights, str) and weights == 'strategy' else 'given': fit(y, oof)})
+    name = weights if isinstance(weights, str) and weights in WEIGHTINGS else 'given'
+    scores = nested_scores(y, oof, table.fold, {} if name in ('fitted', 'equal') else {name: fit(y, oof)})
     blended = nested_blend(y, oof, table.fold, fit)
     probs, states = _fit_states(runs, table, data, **kwargs) if rules else (None, None)
     final, steps = postprocess(blended, y, nested_scale(y, blended, table.fold) if scale else None, probs, rules)
