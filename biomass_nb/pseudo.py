@@ -137,7 +137,8 @@ def iterate(
     jobs:int=None, # Models trained side by side
 ): # Table by round: run, weighted_r2 out of fold, gain over the round before, photos pseudo-labelled
     "Pseudo-label, train, and again (strategy 3.5); a call that was interrupted is continued by the same call."
-    check_name(start, STARTS, 'value of --start')
+    check_name(start, STARTS, 'value of --start'); check_name(teachers, TEACHERS, 'value of --teachers')
+    select_confident(np.zeros(len(test)), share)  # a share that cannot be shows before anything is written
     if rounds < 1: raise DataError(f'--rounds {rounds}: one round at least')
     out, cfg = Path(out), replace(read_config(run), metadata=0.)  # test photos have none
     _same_settings(out/'rounds.json', dict(run=str(run), share=share, start=start, teachers=teachers, samples=samples))
