@@ -9,8 +9,9 @@ __all__ = ['command', 'biomass_demo', 'biomass_synth', 'biomass_check', 'biomass
 # %% ../nbs/10_cli.ipynb #915e564c
 import os, sys, warnings
 from functools import wraps
+from typing import Annotated
 
-from fastcore.script import Param, call_parse
+from fastcore.script import call_parse
 
 # %% ../nbs/10_cli.ipynb #61f73d72
 def command(f):
@@ -190,9 +191,16 @@ def biomass_predict(
     if intervals: print(f'{write_intervals(out, df.image_id, preds, *bounds)}: intervals that shall cover {coverage:.0%} of the photos of new sites')
 
 # %% ../nbs/10_cli.ipynb #9e0bbd79
+def _repeated(help): # annotation of a parameter
+    "A flag that may be given several times, as this fastcore wants it."
+    try: from fastcore.script import Param
+    except ImportError: return Annotated[str, help, dict(action='append')]
+    return Param(help, str, action='append')
+
+# %% ../nbs/10_cli.ipynb #cb8e68a4
 @command
 def biomass_ensemble(
-    run:Param('A run folder, as biomass_train leaves it; --run A --run B for several', str, action='append')=None,
+    run:_repeated('A run folder, as biomass_train leaves it; --run A --run B for several')=None,
     data:str='data', # Folder with test.csv and the photos, for --rules also train.csv and its photos
     out:str='submission.csv', # The csv file to write
     weights:str='fitted', # Of the runs: fitted, equal, strategy, or numbers such as .6,.4

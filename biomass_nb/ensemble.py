@@ -269,4 +269,4 @@ def _report(old, new, targets):
     "What a step did, as a row."
     moved = np.abs(new - old)
     score = {} if targets is None else dict(score=weighted_r2(targets, new))
-    return dict(**score, moved_g=moved.mean(), photos=(moved > 1e-6).any(1).sum())
+    return dict(**score, moved_g=moved.mean(), photos=(moved > 1e-4).any(1).sum())
