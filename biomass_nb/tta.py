@@ -64,7 +64,7 @@ def predict_each(
     run, # A run folder, as `biomass_nb.train.train_folds` makes it
     photos, # N paths
     ask, # Function of model, left and right that gives (Q, B, 5) grams, with a `name` and a length Q, as `AskViews`
-    bs:int=None, # Quadrats in a batch; default twice the run's
+    bs:int=None, # Quadrats in a batch; default the run's: larger ones are slower on a CPU, where their memory comes anew from the system
     store=None, # Folder of the photo store
     device=None, # Default: the GPU if there is one
     skip_bad:bool=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
@@ -76,7 +76,7 @@ def predict_each(
     keys = np.array(photo_store.add(photos, skip_bad), dtype=object)
     good = np.array([k is not None for k in keys], dtype=bool)
     folder = Path(work or photo_store.path/'answers')/_fingerprint(run, done, keys[good], ask.name)
-    dl = QuadratDL(QuadratDataset(photo_store, keys[good]), bs or 2*cfg.bs, stats['mean'], stats['std'], device=device or default_device())
+    dl = QuadratDL(QuadratDataset(photo_store, keys[good]), bs or cfg.bs, stats['mean'], stats['std'], device=device or default_device())
     res = np.full((len(done), len(ask), len(keys), len(COMPONENTS)), np.nan)
     with progress(None, f'{good.sum()} photos, {len(done)} models', len(done)*good.sum()) as bar:
         for i, m in enumerate(done): res[i][:, good] = _answers(folder/f'{m.name}.npy', run, m, dl, ask, pick_precision(cfg.precision, dl.device), bar)
