@@ -28,9 +28,9 @@ def load_photo(
     "Decode a photo; `DataError` if it is missing, empty, truncated or no photo at all."
     try:
         with Image.open(path) as im:
-            im = ImageOps.exif_transpose(im)
+            ImageOps.exif_transpose(im, in_place=True)  # without a copy where there is nothing to turn
             if im.mode.startswith(('I', 'F')): im = Image.fromarray(_to_8_bit(np.asarray(im)))
-            return im.convert('RGB')
+            return im if im.mode == 'RGB' else im.convert('RGB')
     except FileNotFoundError: raise DataError(f'{path}: no such photo') from None
     except Exception as e:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, DecompressionBombError …
         reason = 'empty file' if Path(path).is_file() and not os.path.getsize(path) else str(e).split(f' {os.fspath(path)!r}')[0]

@@ -66,7 +66,7 @@ def ask_each(
     photos, # N paths
     ask, # Function of model, left and right that gives (Q, B, width or more) numbers, with a `name` and a length Q
     width:int, # Numbers to keep of each answer, the first ones
-    bs:int=None, # Quadrats in a batch; default twice the run's
+    bs:int=None, # Quadrats in a batch; default the run's: larger ones are slower on a CPU, where their memory comes anew from the system
     store=None, # Folder of the photo store
     device=None, # Default: the GPU if there is one
     skip_bad:bool=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
@@ -78,7 +78,7 @@ def ask_each(
     keys = np.array(photo_store.add(photos, skip_bad), dtype=object)
     good = np.array([k is not None for k in keys], dtype=bool)
     folder = Path(work or photo_store.path/'answers')/_fingerprint(run, done, keys[good], ask.name)
-    dl = QuadratDL(QuadratDataset(photo_store, keys[good]), bs or 2*cfg.bs, stats['mean'], stats['std'], device=device or default_device())
+    dl = QuadratDL(QuadratDataset(photo_store, keys[good]), bs or cfg.bs, stats['mean'], stats['std'], device=device or default_device())
     with progress(None, f'{good.sum()} photos, {len(done)} models', len(done)*good.sum()) as bar:
         for m in done:
             res = np.full((len(ask), len(keys), width), np.nan, np.float32)

@@ -1,0 +1,114 @@
+"What the benchmarks share: the strategy's photos and model, parts in processes of their own, and what is measured of them"
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from biomass_nb.data import find_photos, read_train
+from biomass_nb.model_film import BiomassModel
+from biomass_nb.synth import write_quadrats
+from PIL import Image
+from torch.utils.data import Dataset
+
+DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
+class Photos(Dataset):
+    "The strategy's: opens, cuts and transforms a photo each time it is asked for."
+    def __init__(self, paths, tfms, rest): self.paths, self.tfms, self.rest = paths, tfms, rest
+    def __len__(self): return len(self.paths)
+    def __getitem__(self, i):
+        im = Image.open(self.paths[i]).convert('RGB')
+        w, h = im.size
+        return self.tfms(im.crop((0, 0, w//2, h))), self.tfms(im.crop((w//2, 0, w, h))), self.rest[i]
+
+class TwoCalls(BiomassModel):
+    "The strategy's: the backbone is called for each half."
+    def features(self, left, right): return self.backbone(left), self.backbone(right)
+
+# --- what is measured
+
+class Clock:
+    "Seconds of a `with` block: by the clock, and of all cores by this process and its workers that have ended."
+    def __enter__(self):
+        self.start, self.cpu_start = time.perf_counter(), sum(os.times()[:4])
+        return self
+    def __exit__(self, *_):
+        if DEVICE.type == 'cuda': torch.cuda.synchronize()
+        self.wall, self.cpu = time.perf_counter() - self.start, sum(os.times()[:4]) - self.cpu_start
+
+def peak(workers=0):
+    "Peak MB of this process and of its largest worker, whose count includes the pages it shares with this process."
+    mb = lambda who: resource.getrusage(who).ru_maxrss/2**10
+    return dict(peak_mb=mb(resource.RUSAGE_SELF), worker_mb=mb(resource.RUSAGE_CHILDREN) if workers else 0.,
+                gpu_mb=torch.cuda.max_memory_allocated()/2**20 if DEVICE.type == 'cuda' else 0.)
+
+def forward_gflop(model, left, right):
+    "GFLOP of one forward pass for one quadrat, as PyTorch counts them."
+    from torch.utils.flop_counter import FlopCounterMode
+    with FlopCounterMode(display=False) as counter, torch.no_grad(): model.eval()(left[:1], right[:1])
+    return counter.get_total_flops()/1e9
+
+def product_speed(precision):
+    "TFLOP/s of the best of ten large matrix products."
+    dtype = dict(fp32=torch.float32, fp16=torch.float16, bf16=torch.bfloat16)[precision]
+    n = 8192 if DEVICE.type == 'cuda' else 2048
+    a, seconds = torch.randn(n, n, device=DEVICE, dtype=dtype), []
+    for _ in range(10):
+        start = time.perf_counter()
+        (a@a).sum().item()  # waits for the GPU
+        seconds.append(time.perf_counter() - start)
+    return 2*n**3/min(seconds)/1e12
+
+# --- the comparison
+
+def options(doc, img_size, photos):
+    "The parser of what both benchmarks can be told."
+    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--backbone', default='test_efficientnet', help='a model of timm')
+    p.add_argument('--img_size', type=int, default=img_size, help='side of a half, pixels')
+    p.add_argument('--bs', type=int, default=8, help='quadrats in a batch')
+    p.add_argument('--photos', type=int, default=photos, help='JPEGs of 2000 x 1000 to draw; a multiple of two batches')
+    p.add_argument('--workers', type=int, default=os.cpu_count(), help="processes of the strategy's DataLoader")
+    p.add_argument('--precision', default='auto', help="the library's: fp32, fp16, bf16; auto takes the card's best")
+    p.add_argument('--repeats', type=int, default=3, help='runs of each side, in turn; the median counts')
+    p.add_argument('--json', type=Path, help='file for the results')
+    p.add_argument('--part', help=argparse.SUPPRESS)  # what a process of its own is to do,
+    p.add_argument('--folder', type=Path, help=argparse.SUPPRESS)  # and where
+    return p
+
+def draw_photos(o):
+    if o.photos % (2*o.bs): raise SystemExit(f'--photos {o.photos} must be a multiple of {2*o.bs}')
+    write_quadrats(o.folder, o.photos, 8, min(20, o.photos), 8, size=(2000, 1000))
+
+def drawn(o):
+    "The table of the drawn photos and their paths."
+    df = read_train(o.folder)
+    return df, find_photos(df, o.folder)
+
+def in_process(part, folder):
+    "Run `part` of the benchmark in a process of its own; returns what it found, and the machine's load before it."
+    load = os.getloadavg()[0]
+    subprocess.run([sys.executable, *sys.argv, '--part', part, '--folder', folder], check=True)
+    return (json.loads((Path(folder)/f'{part}.json').read_text()) or {}) | dict(load=load)
+
+def compare(o, check, show, **parts):
+    "Draw once, run both sides in turn, check each pair of runs, show the medians."
+    if o.part: return (o.folder/f'{o.part}.json').write_text(json.dumps(parts[o.part](o)))
+    sides, runs = ('strategy', 'library'), []
+    with tempfile.TemporaryDirectory() as data:
+        in_process('draw', data)
+        for _ in range(o.repeats):
+            runs.append([in_process(side, data) for side in sides])
+            check(o, *runs[-1])
+    mid = [{k: statistics.median(r[i][k] for r in runs) for k in runs[0][i]} for i in range(2)]
+    show(o, *mid)
+    loads = [r['load'] for pair in runs for r in pair]
+    print(f'{DEVICE.type}, {os.cpu_count()} cores, load average {min(loads):.1f} to {max(loads):.1f}; medians of {o.repeats}')
+    if o.json: o.json.write_text(json.dumps(dict(options={k: str(v) for k, v in vars(o).items()}, device=DEVICE.type, cores=os.cpu_count(), torch=torch.__version__, median=dict(zip(sides, mid)), runs=[dict(zip(sides, r)) for r in runs]), indent=1) + '\n')
