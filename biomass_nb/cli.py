@@ -21,7 +21,7 @@ def command(f):
         from biomass_nb.data import DataError, DataWarning
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            warnings.simplefilter('always', DataWarning)
+            warnings.simplefilter('once', DataWarning)
             warnings.showwarning = lambda message, *_: print(f'warning: {_one_line(message)}', file=sys.stderr)
             try: f(*args, **kwargs)
             except DataError as e: sys.exit(f'error: {_one_line(e)}')

@@ -83,8 +83,8 @@ def ask_each(
         for m in done:
             res = np.full((len(ask), len(keys), width), np.nan, np.float32)
             res[:, good] = _answers(folder/f'{m.name}.npy', run, m, dl, ask, width, pick_precision(cfg.precision, dl.device), bar)
-            if (sick := good & ~np.isfinite(res).all((0, 2))).any():
-                raise DataError(f'{run}/{m.name}.safetensors: its prediction for {np.asarray(photos)[sick][0]} is not a finite number; train this fold again, or use --precision fp32')
+            if len(sick := np.asarray(photos)[good & ~np.isfinite(res).all((0, 2))]):
+                raise DataError(f"{run}/{m.name}.safetensors: its answers are not finite numbers for {len(sick)} of {len(keys)} photos, {', '.join(map(str, sick[:3]))}{', …' if len(sick) > 3 else ''}; train this fold again, or use --precision fp32")
             yield m, res
     if not work: shutil.rmtree(folder, ignore_errors=True)
 
