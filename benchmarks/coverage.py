@@ -1,6 +1,6 @@
 """How often 90% intervals hold, on synthetic quadrats of seen and of new sites.
 
-    python benchmarks/coverage.py --seeds 8
+    python benchmarks/coverage.py --seeds 6
 
 For each seed 20 sites are drawn. Half of their photos train, the other half are held out: photos of seen sites. Another 160 photos are of
 16 new sites. One run has folds of photos (leaky), one folds of sites; their out-of-fold errors calibrate intervals in the ways of WAYS.
@@ -22,11 +22,12 @@ from biomass_nb.train import train_folds
 from biomass_nb.tta import oof_views, predict_views, view_spread
 
 RESULTS = Path(__file__).with_name('coverage.csv')
-WAYS = {  # folds of photos or of sites; what is one draw, a photo or a site; scaled by the spread over views or not
-    'folds and draws of photos': (True, False, True),
-    'folds of sites, draws of photos': (False, False, True),
-    'folds and draws of sites': (False, True, True),
-    'folds and draws of sites, all as wide': (False, True, False),
+WAYS = {  # folds of photos or of sites; what is one draw, a photo or a site; scaled by the spread over views; new photos predicted by all models together, or by one at a time, as out of fold
+    'photos, one model': dict(leaky=True, by_site=False, scaled=True, together=False),
+    'photos': dict(leaky=True, by_site=False, scaled=True, together=True),
+    'folds of sites, draws of photos': dict(leaky=False, by_site=False, scaled=True, together=True),
+    'sites': dict(leaky=False, by_site=True, scaled=True, together=True),
+    'sites, all as wide': dict(leaky=False, by_site=True, scaled=False, together=True),
 }
 
 
@@ -46,22 +47,23 @@ def arrays(table, kind): return table[[f'{kind}{t}' for t in TARGETS]].to_numpy(
 def one_seed(seed, folder, ways=WAYS):
     "Rows (way, sites, target, share of photos covered, mean over sites of that share, width in grams)."
     data, new = draw(folder/'data', seed)
-    for leaky in sorted({w[0] for w in ways.values()}):
+    for leaky in sorted({w['leaky'] for w in ways.values()}):
         run = folder/f'run{leaky}'
         train_folds(data, run, make_config('demo', epochs=10, img_size=96, seed=seed, leaky=leaky), folder/'store', verbose=False)
         oof = oof_views(run, data, 'flip3', folder/'store')
         each = {name: predict_views(run, find_photos(df, data), 'flip3', store=folder/'store') for name, df in new.items()}
-        for way, (_, by_site, scaled) in ((k, w) for k, w in ways.items() if w[0] == leaky):
-            fitted = fit_intervals(arrays(oof, ''), arrays(oof, 'pred_'), arrays(oof, 'spread_') if scaled else None, groups_of(oof) if by_site else range(len(oof)), .9)
+        for way, w in ways.items():
+            if w['leaky'] != leaky: continue
+            fitted = fit_intervals(arrays(oof, ''), arrays(oof, 'pred_'), arrays(oof, 'spread_') if w['scaled'] else None, groups_of(oof) if w['by_site'] else range(len(oof)), .9)
             for name, df in new.items():
-                preds = each[name].mean((0, 1))
-                table = coverage(arrays(df, ''), *apply_intervals(fitted, preds, view_spread(each[name]) if scaled else None), groups_of(df))
-                for target, r in table.iterrows(): yield way, name, target, r.photos, r.groups, r.width_g
+                groups = [each[name]] if w['together'] else np.split(each[name], len(each[name]))
+                tables = [coverage(arrays(df, ''), *apply_intervals(fitted, e.mean((0, 1)), view_spread(e) if w['scaled'] else None), groups_of(df)) for e in groups]
+                for target, r in (sum(tables)/len(tables)).iterrows(): yield way, name, target, r.photos, r.groups, r.width_g
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=8)
+    p.add_argument('--seeds', type=int, default=6)
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     args = p.parse_args()
     torch.set_num_threads(args.threads)

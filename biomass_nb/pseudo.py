@@ -184,7 +184,7 @@ def ttt_predict(
     minutes:float, # Budget for all of it
     views:str='flip3', # One of `biomass_nb.tta.VIEWS`
     epochs:int=5, # Of fine-tuning, if time allows
-    rate:float=.3, # Of the run's learning rates
+    rate:float=1., # Of the run's learning rates
     blend:float=.5, # Weight of the fine-tuned models
     verbose:bool=True, # Print what is done
     store=None, # Folder of the photo store
