@@ -1,4 +1,4 @@
-"What the benchmarks share: the strategy's photos and model, parts in processes of their own, and what is measured of them"
+"""What the benchmarks share: the strategy's photos and model, parts in processes of their own, and what is measured of them"""
 import argparse
 import json
 import os
@@ -74,7 +74,7 @@ def options(doc, img_size, photos):
     p.add_argument('--backbone', default='test_efficientnet', help='a model of timm')
     p.add_argument('--img_size', type=int, default=img_size, help='side of a half, pixels')
     p.add_argument('--bs', type=int, default=8, help='quadrats in a batch')
-    p.add_argument('--photos', type=int, default=photos, help='JPEGs of 2000 x 1000 to draw; a multiple of two batches')
+    p.add_argument('--photos', type=int, default=photos, help='JPEGs of 2000 x 1000 to draw; a multiple of --bs')
     p.add_argument('--workers', type=int, default=os.cpu_count(), help="processes of the strategy's DataLoader")
     p.add_argument('--precision', default='auto', help="the library's: fp32, fp16, bf16; auto takes the card's best")
     p.add_argument('--repeats', type=int, default=3, help='runs of each side, in turn; the median counts')
@@ -83,9 +83,7 @@ def options(doc, img_size, photos):
     p.add_argument('--folder', type=Path, help=argparse.SUPPRESS)  # and where
     return p
 
-def draw_photos(o):
-    if o.photos % (2*o.bs): raise SystemExit(f'--photos {o.photos} must be a multiple of {2*o.bs}')
-    write_quadrats(o.folder, o.photos, 8, min(20, o.photos), 8, size=(2000, 1000))
+def draw_photos(o): write_quadrats(o.folder, o.photos, 8, min(20, o.photos), 8, size=(2000, 1000))
 
 def drawn(o):
     "The table of the drawn photos and their paths."
@@ -101,6 +99,7 @@ def in_process(part, folder):
 def compare(o, check, show, **parts):
     "Draw once, run both sides in turn, check each pair of runs, show the medians."
     if o.part: return (o.folder/f'{o.part}.json').write_text(json.dumps(parts[o.part](o)))
+    if o.photos % o.bs: raise SystemExit(f'--photos {o.photos} must be a multiple of --bs {o.bs}')
     sides, runs = ('strategy', 'library'), []
     with tempfile.TemporaryDirectory() as data:
         in_process('draw', data)

@@ -20,7 +20,7 @@ import torch
 import torchvision.transforms as T
 from biomass_nb.callbacks import pick_precision
 from biomass_nb.data import TARGETS
-from biomass_nb.model_film import data_config, load_weights, start_heads
+from biomass_nb.model_film import data_config, fold_norms, load_weights, start_heads
 from biomass_nb.photos import PhotoStore, QuadratDataset, QuadratDL
 from biomass_nb.runs import make_config, save_weights, start_run
 from biomass_nb.train import load_fold, new_model, predict_batches
@@ -77,7 +77,7 @@ def library(o):
         dl = QuadratDL(QuadratDataset(store, store.add(paths)), o.bs, stats['mean'], stats['std'], device=DEVICE)
         for _ in range(o.folds):
             for batch in dl.new(): pass
-    precision, models = pick_precision(o.precision, DEVICE), [load_fold(run, i) for i in range(o.folds)]
+    precision, models = pick_precision(o.precision, DEVICE), [fold_norms(load_fold(run, i), *(x[:1].cpu() for x in batch[:2])) for i in range(o.folds)]
     with Clock() as alone:
         for model in models: list(predict_batches(model, InMemory([batch]*len(dl)), precision, views))
     return memory | seconds(whole, reading, alone) | dict(grams=grams.tolist(), exact=precision == 'fp32', gflop=forward_gflop(model, *batch[:2]), tflop_s=product_speed(precision))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .callbacks import pick_precision
 from .data import COMPONENTS, TARGETS, DataError, DataWarning, add_sums, atomic_path, check_name, find_photos, progress, read_train
-from .model_film import data_config
+from .model_film import data_config, fold_norms
 from .photos import PhotoStore, QuadratDataset, QuadratDL
 from .runs import finished_members, members, read_config
 from .train import load_fold, oof_table, out_of_fold, predict_batches
@@ -124,7 +124,9 @@ def _answers(path, run, m, dl, ask, width, precision, bar):
     bar.update(start)
     if start < len(keys):
         rest = dl.new(QuadratDataset(dl.dataset.store, keys[start:]))
-        for a in predict_batches(load_fold(run, m.fold, m.repeat), rest, precision, ask):
+        trial = torch.linspace(-2, 2, 3*dl.dataset.store.size**2).view(1, 3, dl.dataset.store.size, -1)
+        model = fold_norms(load_fold(run, m.fold, m.repeat), trial, trial)
+        for a in predict_batches(model, rest, precision, ask):
             rows[at:at + a.shape[1]] = a[..., :width].swapaxes(0, 1)
             at += a.shape[1]
             bar.update(a.shape[1])
