@@ -18,7 +18,7 @@ from .intervals import Intervals, apply_intervals, fit_intervals
 from .photos import cache_dir
 from .runs import finished_members, members, read_config
 from .train import TrainConfig, new_model, train_folds
-from .tta import AskViews, _check_views, ask_each, fill_bad, oof_views, predict_views, training_photos, view_spread
+from .tta import _check_views, ask_each, fill_bad, oof_views, predict_views, training_photos, view_spread
 
 # %% ../nbs/06b_multi.ipynb #28b627b9
 def train_multi_backbone(
@@ -46,7 +46,7 @@ def train_multi_backbone(
 def _backbone_config(cfg, weights_file, name, weight=None, **changes):
     "The config of one entry; its weight in the blend is not the training's matter."
     for field in changes: check_name(field, asdict(cfg), 'config field')
-    return replace(cfg, backbone=name, weights=str(weights_file or ''), **{k: v for k, v in changes.items() if v is not None})
+    return replace(cfg, **{'backbone': name, 'weights': str(weights_file or ''), **{k: v for k, v in changes.items() if v is not None}})
 
 # %% ../nbs/06b_multi.ipynb #542827d6
 class AskFeatures:
