@@ -1,0 +1,74 @@
+"""Heads on frozen features, scored on real labels: folds by (State, Sampling_Date), and photo by photo for the lesson.
+
+    python benchmarks/real_labels.py --data DIR
+
+DIR holds train.csv, and for each backbone embeddings_NAME.npy with its ids, a line each, in embeddings_NAME_ids.txt or, for all,
+embeddings_ids.txt. Photos are in folds of `biomass_nb.data.assign_folds`, one seed after the other. Each head is fitted on four
+folds, chooses its settings and the blend its weights on folds of these alone, and predicts the fifth. The predictions of all five are
+pooled and scored once; shown is the mean over seeds and their standard deviation.
+"""
+import os
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # a process for each core instead
+import argparse
+import sys
+import time
+import warnings
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.exceptions import ConvergenceWarning
+
+from biomass_nb.data import TARGETS, DataError, assign_folds, groups_of, out_of_fold_means, read_train
+from biomass_nb.embed import read_features
+from biomass_nb.heads import HEADS, stack_of
+from biomass_nb.losses import weighted_r2
+
+
+def predict_fold(X, widths, y, groups, held_out, heads):
+    "Grams of the held-out photos by each head and by the blend."
+    warnings.simplefilter('ignore', ConvergenceWarning)
+    model = stack_of(widths, heads).fit(X[~held_out], y[~held_out], groups=groups[~held_out])
+    return dict(**model.each(X[held_out]), blend=model.predict(X[held_out]))
+
+
+def scores(df, X, widths, args, leaky):
+    "Pooled scores: a row for each predictor, a column for each seed."
+    y, res = df[list(TARGETS)].to_numpy(), {}
+    folded = {seed: assign_folds(df, args.folds, seed, leaky) for seed in range(args.seeds)}
+    groups = np.arange(len(df)) if leaky else groups_of(df).to_numpy()
+    jobs = list(product(folded, range(args.folds)))
+    done = Parallel(args.jobs)(delayed(predict_fold)(X, widths, y, groups, (folded[s].fold == k).to_numpy(), args.heads) for s, k in jobs)
+    for seed, df_seed in folded.items():
+        preds = {'zeros': 0*y, 'means': out_of_fold_means(df_seed), 'means of the states': out_of_fold_means(df_seed, by_state=True), **{name: np.zeros_like(y) for name in done[0]}}
+        for (s, k), parts in zip(jobs, done):
+            for name, p in parts.items() if s == seed else (): preds[name][(df_seed.fold == k).to_numpy()] = p
+        res[seed] = {name: weighted_r2(y, p) for name, p in preds.items()}
+    return pd.DataFrame(res)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--data', required=True, type=Path, help='folder with train.csv')
+    p.add_argument('--features', type=Path, help='folder with the features, if another')
+    p.add_argument('--heads', nargs='+', default=list(HEADS))
+    p.add_argument('--folds', type=int, default=5)
+    p.add_argument('--seeds', type=int, default=3)
+    p.add_argument('--jobs', type=int, default=os.cpu_count())
+    args = p.parse_args()
+    warnings.formatwarning = lambda message, *_: f'warning: {message}\n'
+    start = time.time()
+    df = read_train(args.data)
+    features = read_features(args.features or args.data, df.image_id)
+    widths = {name: x.shape[1] for name, x in features.items()}
+    print(f"{len(df)} photos; features {', '.join(f'{k} ({n} wide)' for k, n in widths.items())}; {args.folds} folds x {args.seeds} seeds", flush=True)
+    tables = {name: scores(df, np.hstack(list(features.values())), widths, args, leaky) for name, leaky in {'grouped': False, 'by photo': True}.items()}
+    shown = pd.DataFrame({(name, k): getattr(t, k)(axis=1, **({'ddof': 0} if k == 'std' else {})) for name, t in tables.items() for k in ('mean', 'std')})
+    print(f'\npooled out-of-fold weighted R2\n{shown.round(3).to_string()}\n\n{time.time() - start:.0f} s')
+
+
+if __name__ == '__main__':
+    try: main()
+    except DataError as e: sys.exit(f'error: {e}')
