@@ -114,6 +114,7 @@ def extract(
 def _digest(weights):
     "What is in a file."
     if weights is None: return None
+    if not Path(weights).is_file(): raise DataError(f'{weights}: no such weights file')
     with open(weights, 'rb') as f: return hashlib.file_digest(f, 'blake2b').hexdigest()
 
 @torch.inference_mode()

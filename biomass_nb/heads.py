@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'as_grams', 'Head', 'group_folds', 'GramHead', 'ridge_head', 'kernel_ridge_head', 'svr_head', 'gp_head',
-           'boosting_head', 'head_oof', 'held_out', 'tilted', 'KernelHead', 'side_information', 'Stack', 'stack_of']
+           'boosting_head', 'head_oof', 'held_out', 'tilted', 'KernelHead', 'side_information', 'Stack', 'stack_of',
+           'embed_folder', 'colour_floor']
 
 # %% ../nbs/07a_heads.ipynb #523bda84
-from functools import partial
+from pathlib import Path
 
 import numpy as np, pandas as pd
-from .data import TARGETS, DataError, add_sums, check_name, groups_of
+from .data import TARGETS, DataError, add_sums, assign_folds, check_name, find_photos, groups_of, read_test, read_train, write_submission
+from .embed import extract, write_features
 from .ensemble import blend, fit_weights
 from .losses import weighted_r2
 from fastcore.basics import patch
@@ -295,3 +297,39 @@ def stack_of(
     ends = np.cumsum(list(widths.values())).tolist()
     members = [(f'{head}, {name}', HEADS[check_name(head, HEADS, 'head')](), slice(end - n, end)) for (name, n), end in zip(widths.items(), ends) for head in heads]
     return Stack(members + ([('kernel, all', KernelHead(list(widths.values())), slice(None))] if len(widths) > 1 else []))
+
+# %% ../nbs/07a_heads.ipynb #d5825694
+def embed_folder(
+    data, # Folder with train.csv, test.csv and the photos
+    out, # Folder for embeddings_NAME.npy with ids, and submission.csv
+    backbone:str='colour', # A model of timm, or colour
+    weights=None, # File with its weights
+    stream:str='halves', # halves, whole, or both
+    heads=('ridge', 'kernel'), # Of `HEADS`
+    n_folds:int=5, # To score on
+    seed:int=42, # Of the folds
+    **kwargs, # For `extract`
+): # dict: pooled out-of-fold score of each head and of the blend
+    "Features of the photos of a folder, scored out of fold, and a submission."
+    train, test = assign_folds(read_train(data), n_folds, seed), read_test(data)
+    photos, ids = [*find_photos(train, data), *find_photos(test, data)], [*train.image_id, *test.image_id]
+    features = {f'{backbone}_{s}': extract(photos, backbone, weights, stream=s, **kwargs).mean() for s in (('halves', 'whole') if stream == 'both' else (stream,))}
+    for name, x in features.items(): write_features(out, name, ids, x)
+    X, stack = np.hstack(list(features.values())), stack_of({k: x.shape[1] for k, x in features.items()}, heads)
+    y = train[list(TARGETS)].to_numpy()
+    scores = {name: weighted_r2(y, head_oof(head, X[:len(train), columns], train)) for name, head, columns in [*stack.heads, ('blend', stack, slice(None))]}
+    stack.fit(X[:len(train)], y, groups=groups_of(train).to_numpy())
+    write_submission(Path(out)/'submission.csv', test.image_id, stack.predict(X[len(train):]), data)
+    return scores
+
+# %% ../nbs/07a_heads.ipynb #65a9d87e
+def colour_floor(
+    data, # Folder with train.csv and the photos
+    folds, # Table with image_id and fold, or the csv file, as `folds.csv` of a run
+    **kwargs, # For `extract`
+): # float
+    "The pooled out-of-fold score of ridge regression on colour and texture."
+    table = folds if isinstance(folds, pd.DataFrame) else pd.read_csv(folds, dtype=dict(image_id=str))
+    df = read_train(data).merge(table[['image_id', 'fold']], on='image_id', validate='1:1')
+    X = extract(find_photos(df, data), 'colour', **kwargs).mean()
+    return weighted_r2(df[list(TARGETS)].to_numpy(), head_oof(ridge_head(), X, df))
