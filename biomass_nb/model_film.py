@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'STREAMS', 'create_backbone', 'set_img_size', 'data_config', 'FiLM', 'BiomassModel', 'feature_map',
-           'load_weights', 'param_groups', 'start_heads']
+           'load_weights', 'param_groups', 'start_heads', 'fold_norms']
 
 # %% ../nbs/01_model_film.ipynb #5ce6f7ed
+from copy import deepcopy
 from functools import partial
 from math import expm1, log
 from pathlib import Path
@@ -17,6 +18,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils import fuse_conv_bn_weights
 
 from .data import DataError, check_name
 
@@ -226,3 +228,32 @@ def start_heads(
         b.fill_(m + log(-expm1(-m)))  # the inverse of softplus
         w.mul_(s)
     return std.mean().item()
+
+# %% ../nbs/01_model_film.ipynb #49c94e04
+def fold_norms(
+    model:nn.Module, # In evaluation mode
+    *xs, # A batch that it takes, for the trial
+): # A faster copy for prediction, or the model itself where nothing can be folded
+    "Multiply batch norms into the convolutions before them."
+    if not any(isinstance(m, nn.BatchNorm2d) for m in model.modules()): return model
+    folded = deepcopy(model)
+    want, pairs = _trial(folded, xs)
+    for norm, conv in pairs.items():
+        conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    for parent in list(folded.modules()):
+        for name, m in parent.named_children():
+            if m in pairs: setattr(parent, name, getattr(m, 'act', nn.Identity()))  # timm's norms hold an activation
+    return folded if torch.allclose(_trial(folded, xs)[0], want, rtol=1e-4, atol=1e-5) else model
+
+@torch.no_grad()
+def _trial(model, xs):
+    "The model's answer, and the convolution whose output each batch norm has seen."
+    outputs, pairs = {}, {}
+    def after(conv, _, y): outputs[id(y)] = conv, y  # y is held, so that no other tensor takes its id
+    def before(norm, xs):
+        if id(xs[0]) in outputs: pairs[norm] = outputs[id(xs[0])][0]
+    hooks = [m.register_forward_hook(after) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    hooks += [m.register_forward_pre_hook(before) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    try: return model(*xs), pairs
+    finally:
+        for h in hooks: h.remove()
