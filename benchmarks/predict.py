@@ -10,7 +10,8 @@ is empty here, and calls the backbone once for both halves of a view.
 Each side runs in a process of its own. "Whole" is everything from loading the weights to the grams. "Input" is the same without
 a model: eight loaders there; filling the store, and reading it for each model, here. "Compute" is the same number of forward
 passes on a batch that lies in memory: the limit that perfect input reaches. "Of ceiling" is the models' arithmetic, as PyTorch
-counts it, in the whole time, against a large matrix product in the library's precision.
+counts it, in the whole time, against a large matrix product in the library's precision. CPU seconds are those of all cores and all
+processes; with OMP_NUM_THREADS=1 they are worth something even on a machine that has other work.
 """
 import time
 
