@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Param', 'command', 'spell_flags', 'repeated', 'biomass_demo', 'biomass_synth', 'biomass_check', 'biomass_train',
-           'biomass_pseudo', 'biomass_predict', 'biomass_ensemble']
+           'biomass_pseudo', 'biomass_predict', 'biomass_ensemble', 'biomass_embed']
 
 # %% ../nbs/10_cli.ipynb #915e564c
 import os, sys, warnings
@@ -142,6 +142,7 @@ def biomass_train(
 ):
     "Train a model per fold and score the pooled out-of-fold predictions. Start it with `accelerate launch` to train each model on several GPUs."
     from biomass_nb.data import check_writable
+    from biomass_nb.heads import colour_floor
     from biomass_nb.runs import make_config
     from biomass_nb.train import train_folds
     from biomass_nb.tta import oof_views
@@ -154,7 +155,8 @@ def biomass_train(
     if not cfg.n_folds: print(f'trained on all {summary["photos"]} photos, so there is no score; the run is in {out}')
     else:
         oof_views(out, data, store=store)  # so that the run can give intervals without its training photos
-        others = ', '.join(f"{k.replace('_', ' ')} {v}" for k, v in summary['trivial'].items())
+        floor = colour_floor(data, f'{out}/folds.csv', img_size=cfg.img_size, store=store)
+        others = ', '.join(f"{k.replace('_', ' ')} {v}" for k, v in {'ridge on colours': round(floor, 4), **summary['trivial']}.items())
         print(f"pooled out-of-fold weighted R2 {summary['weighted_r2']} ({others}); the run is in {out}")
 
 # %% ../nbs/10_cli.ipynb #ec9692c4
@@ -238,3 +240,27 @@ def biomass_ensemble(
     write_submission(out, df.image_id, preds, data)
     print(f'\n{out}: {len(df)} photos, {preds.size} rows, total {preds[:, 4].mean():.1f} g on average')
     if intervals: print(f'{write_intervals(out, df.image_id, preds, low, high)}: intervals that shall cover {coverage:.0%} of the photos of new sites')
+
+# %% ../nbs/10_cli.ipynb #3925f07a
+@command
+def biomass_embed(
+    data:str='data', # Folder with train.csv, test.csv and the photos
+    backbone:str='colour', # A timm model; colour for statistics that need no weights
+    weights:str=None, # File with its weights, .safetensors or .pth
+    out:str='features', # Folder for embeddings_NAME.npy with their ids, and submission.csv
+    img_size:int=None, # Side of a half in pixels; default the backbone's own
+    stream:str='halves', # halves, whole: both as one 2:1 image, or both
+    tta:str='none', # Views that are averaged: none, flip3, d4
+    folds:int=5, # To score on
+    seed:int=42, # Of the folds
+    bs:int=8, # Quadrats in a batch
+    precision:str='auto', # Of the backbone: auto, fp32, fp16, bf16
+    store:str=None, # Folder that keeps photos and features; default in the user's cache
+):
+    "Features of a frozen backbone as files, the out-of-fold score of heads on them, and a submission of their blend."
+    from biomass_nb.data import check_writable
+    from biomass_nb.heads import embed_folder
+    check_writable(f'{out}/submission.csv')
+    scores = embed_folder(data, out, backbone, weights, stream, n_folds=folds, seed=seed, img_size=img_size, views=tta, bs=bs, precision=precision, store=store)
+    print('pooled out-of-fold weighted R2:', '; '.join(f'{k} {v:.4f}' for k, v in scores.items()))
+    print(f'features and submission.csv are in {out}')

@@ -6,11 +6,14 @@
 __all__ = ['demo_table', 'run_demo']
 
 # %% ../nbs/09a_demo.ipynb #b766b396
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from .data import TARGETS, check_name, find_photos, mean_grams, read_test, read_train, write_submission
+from .data import TARGETS, check_name, find_photos, groups_of, mean_grams, read_test, read_train, write_submission
+from .embed import extract
+from .heads import colour_floor, ridge_head
 from .losses import weighted_r2
 from .report import plot_predictions
 from .synth import write_quadrats
@@ -23,11 +26,13 @@ def demo_table(
     train, # Training photos
     test, # Test photos with their true grams and State
     preds, # (N, 5) predicted grams of the test photos
+    floor:float, # Out-of-fold score of `colour_floor`
+    colour, # (N, 5) grams that ridge regression on colours predicts for the test photos
 ): # `weighted_r2` of the model and of trivial guesses, out of fold and on test
-    "The model's scores beside those of guesses that look at no photo."
+    "The model's scores beside those of guesses that look at no photo, or at its colours alone."
     y = test[list(TARGETS)].to_numpy()
-    on_test = dict(model=preds, zeros=0*y, target_means=mean_grams(train, test), state_means=mean_grams(train, test, by_state=True))
-    return pd.DataFrame({'out of fold': {'model': summary['weighted_r2'], **summary['trivial']}, 'test': {k: weighted_r2(y, p) for k, p in on_test.items()}}).round(3)
+    on_test = dict(model=preds, colour=colour, zeros=0*y, target_means=mean_grams(train, test), state_means=mean_grams(train, test, by_state=True))
+    return pd.DataFrame({'out of fold': {'model': summary['weighted_r2'], 'colour': floor, **summary['trivial']}, 'test': {k: weighted_r2(y, p) for k, p in on_test.items()}}).round(3)
 
 # %% ../nbs/09a_demo.ipynb #b2a370b8
 def run_demo(
@@ -52,4 +57,7 @@ def run_demo(
     test = read_train(data/'test_labels.csv').set_index('image_id').loc[photos.image_id].reset_index()
     axs = plot_predictions(test[list(TARGETS)], preds, test.State, 'test photos of other sites')
     axs[0].figure.savefig(out/'predictions.png', dpi=110)
-    return demo_table(summary, read_train(data), test, preds)
+    train, see = read_train(data), partial(extract, img_size=cfg.img_size, store=out/'store')
+    ridge = ridge_head().fit(see(find_photos(train, data)).mean(), train[list(TARGETS)], groups=groups_of(train))
+    floor = colour_floor(data, out/'run'/'folds.csv', img_size=cfg.img_size, store=out/'store')
+    return demo_table(summary, train, test, preds, floor, ridge.predict(see(find_photos(test, data)).mean()))
