@@ -85,13 +85,13 @@ class GramHead(Head):
     def _grams(self, X): return as_grams(self.model_.predict(X))
 
 # %% ../nbs/07a_heads.ipynb #718f22aa
-def _even(X): return X/X.shape[1]**.5
+def _even(X): return X.clip(-6, 6)/X.shape[1]**.5    # one photo with a wild feature cannot spoil a fit, or its own prediction
 
-def _scaled(model):
-    "`model` on features of which every row has about length one."
+def _scaled(*steps):
+    "`steps` on features of which every row has about length one."
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
-    return make_pipeline(StandardScaler(), FunctionTransformer(_even), model)
+    return make_pipeline(StandardScaler(), FunctionTransformer(_even), *steps)
 
 def ridge_head(): # `GramHead`
     "Ridge regression."
@@ -126,10 +126,8 @@ def boosting_head(): # `GramHead`
     from sklearn.decomposition import PCA
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.multioutput import MultiOutputRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     trees = HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=8, min_samples_leaf=10, early_stopping=False, random_state=0)
-    return GramHead(make_pipeline(StandardScaler(), PCA(.8), MultiOutputRegressor(trees)))
+    return GramHead(_scaled(PCA(.8), MultiOutputRegressor(trees)))
 
 # %% ../nbs/07a_heads.ipynb #6eec9532
 def head_oof(
@@ -196,7 +194,7 @@ class KernelHead(Head):
         self.normal_ = QuantileTransformer(n_quantiles=min(100, len(X)), output_distribution='normal').fit(X)
         self.train_ = self._split(X)
         self.medians_ = [np.median(_squared(o, o)) or 1. for o in self.train_]
-        distances, folds = self._distances(X), [o for _, o in group_folds(groups, self.folds)]
+        distances, folds = self._distances(self.train_), [o for _, o in group_folds(groups, self.folds)]
         tried = self._try_all(distances, parts, folds)
         if side is not None: tried = self._try_all(distances, parts, folds, self._learn_side(side, tried[0], distances, folds))
         self.settings_ = tried[:max(1, round(self.keep*len(tried)))]
@@ -204,10 +202,10 @@ class KernelHead(Head):
 
     def _split(self, X): return np.split(self.normal_.transform(X).clip(-3, 3)*self.varies_, self.cuts_, axis=1)
 
-    def _distances(self, X): return [_squared(a, b)/m for a, b, m in zip(self._split(X), self.train_, self.medians_)]
+    def _distances(self, parts): return [_squared(a, b)/m for a, b, m in zip(parts, self.train_, self.medians_)]
 
     def _grams(self, X):
-        distances = self._distances(X)
+        distances = self._distances(self._split(X))
         near = 1. if self.side_ is None else self._near(_kernel(distances, *self.side_['kernel'])@self.side_['dual'])
         return np.mean([self._join(_kernel(distances, *o['kernel'], near)@o['dual'], o['factor']) for o in self.settings_], 0)
 
