@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'warmup_cosine', 'SetEpoch', 'StopOnNaN', 'MixupCutmix', 'FreezeBackbone', 'Accumulate', 'EMA',
-           'pick_precision', 'HalfPrecision', 'Timing', 'peak_memory', 'Deadline', 'EpochLine', 'distributed_trainer']
+           'pick_precision', 'HalfPrecision', 'Timing', 'peak_memory', 'Deadline', 'StopInTime', 'OutOfTime',
+           'EpochLine', 'distributed_trainer']
 
 # %% ../nbs/02b_callbacks.ipynb #37bfb63c
 import time
@@ -174,6 +175,27 @@ class Deadline(Callback):
         if self.over: self.learn.n_epoch = self.epoch + 1  # the last epoch, whose weights are kept
 
     def after_epoch(self): self.closing = max(self.closing, time.perf_counter() - self.mark)
+
+# %% ../nbs/02b_callbacks.ipynb #eb5f5e33
+class StopInTime(Callback):
+    "End training at `until`, and already before an epoch that would not end by then; `over` tells."
+    order = 71  # after the checkpoint, whose time counts
+    def __init__(self, until:float): self.until, self.longest, self.over = until, 0., False # in seconds, as `time.time` gives them
+
+    def before_epoch(self):
+        self.begun = time.time()
+        self._stop_after(self.begun + self.longest)
+
+    def before_batch(self): self._stop_after(time.time())
+
+    def after_epoch(self): self.longest = max(self.longest, time.time() - self.begun)
+
+    def _stop_after(self, end):
+        self.over = end >= self.until
+        if self.over: raise CancelFitException()
+
+class OutOfTime(Exception):
+    "Time is up; what is finished is kept, and the same call goes on from there."
 
 # %% ../nbs/02b_callbacks.ipynb #8ff3f629
 class EpochLine(Callback):

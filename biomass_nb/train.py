@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from . import __version__
 from .auxiliary import AuxLoss, AuxTargets
-from .callbacks import EMA, Accumulate, Deadline, EpochLine, FreezeBackbone, HalfPrecision, MixupCutmix, SetEpoch, StopOnNaN, Timing, distributed_trainer, pick_precision, warmup_cosine
+from .callbacks import EMA, Accumulate, Deadline, EpochLine, FreezeBackbone, HalfPrecision, MixupCutmix, OutOfTime, SetEpoch, StopInTime, StopOnNaN, Timing, distributed_trainer, pick_precision, warmup_cosine
 from .data import TARGETS, DataError, assign_folds, atomic_path, find_photos, out_of_fold_means, read_train
 from .losses import make_loss, weighted_r2
 from .model_film import BiomassModel, data_config, load_weights, param_groups, start_heads
@@ -75,6 +75,7 @@ def train_fold(
     run, # The run folder
     repeat:int=0, # Which of the config's seeds
     verbose:bool=True, # Print a line per epoch, with a bar while it runs
+    until:float=None, # When to stop, in seconds as `time.time` gives them; `OutOfTime` is raised, and the same call goes on later
 ): # fastai `Learner` after training
     "Train the model that is validated on `fold`; leaves its weights and its history in the run folder, `fold0.safetensors` and `fold0.csv`."
     run, member = Path(run), Member(fold, repeat)
@@ -89,7 +90,9 @@ def train_fold(
     checkpoint = Checkpoint(path.with_suffix('.resume.safetensors'), path.with_suffix('.csv'), keep)
     cbs = [SetEpoch(), Timing(), StopOnNaN(checkpoint.path), warmup_cosine(learn.lr, cfg.epochs, cfg.warmup), keep, checkpoint, *_optional(cfg, seed, dls.device)]
     if verbose and not rank_distrib(): cbs.append(EpochLine(member.name.replace('_', ', ')))
-    with learn.no_bar(), learn.no_logging(): learn.fit(cfg.epochs, cbs=cbs)
+    stop = StopInTime(until or float('inf'))
+    with learn.no_bar(), learn.no_logging(): learn.fit(cfg.epochs, cbs=[*cbs, stop])
+    if stop.over: raise OutOfTime(f'{member.name}: time is up in epoch {learn.epoch + 1} of {cfg.epochs}')
     if not rank_distrib():
         os.replace(keep.path, path)
         checkpoint.path.unlink()
@@ -185,6 +188,7 @@ def train_folds(
     verbose:bool=True, # Print a line per epoch
     jobs:int=None, # Models trained side by side; default one for each GPU
     pseudo=None, # Pseudo-labelled photos to train on besides: image_id, image_path, `TARGETS`, and `learner` as in `train_fold`
+    until:float=None, # As in `train_fold`
 ): # dict: the run's summary, as in `summary.json`
     "Train every model that is not finished, pool the out-of-fold predictions and score them once."
     if num_distrib() > 1 and torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))  # before any data is sent there
@@ -203,7 +207,7 @@ def train_folds(
     distrib_barrier()
     todo = [m for m in members(cfg) if m not in finished_members(run)]
     for old in run.glob('oof_*.csv') if todo else (): old.unlink()  # of other models than those to come
-    _train_members(todo, seen, photos, cfg, run, verbose, jobs or max(1, torch.cuda.device_count()))
+    _train_members(todo, seen, photos, cfg, run, verbose, until, jobs or max(1, torch.cuda.device_count()))
     return _summarise(df, photos, cfg, run)
 
 def _summarise(df, photos, cfg, run):
@@ -223,17 +227,18 @@ def _summarise(df, photos, cfg, run):
     return summary
 
 # %% ../nbs/03_train.ipynb #81518687
-def _train_members(todo, df, photos, cfg, run, verbose, jobs):
+def _train_members(todo, df, photos, cfg, run, verbose, until, jobs):
     "One after the other, or side by side in processes of their own; a model that fails does not stop the others."
     if num_distrib() > 1 or min(jobs, len(todo)) < 2:
-        for m in todo: train_fold(df, photos, m.fold, cfg, run, m.repeat, verbose)
+        for m in todo: train_fold(df, photos, m.fold, cfg, run, m.repeat, verbose, until)
         return
     ctx = get_context('spawn')
     devices = ctx.Queue()
     for i in range(jobs): devices.put(i)
     with ProcessPoolExecutor(jobs, ctx, _take_device, (devices, jobs)) as pool:
-        futures = {m: pool.submit(_train_quietly, df, photos, m, cfg, run, verbose) for m in todo}
+        futures = {m: pool.submit(_train_quietly, df, photos, m, cfg, run, verbose, until) for m in todo}
     failed = {m.name: f.exception() for m, f in futures.items() if f.exception()}
+    if failed and all(isinstance(e, OutOfTime) for e in failed.values()): raise OutOfTime('; '.join(map(str, failed.values())))
     if failed: raise DataError(f"{len(failed)} of {len(todo)} models failed: {'; '.join(f'{k}: {e}' for k, e in failed.items())}")
 
 def _take_device(devices, jobs):
@@ -242,7 +247,7 @@ def _take_device(devices, jobs):
     if torch.cuda.is_available(): torch.cuda.set_device(i % torch.cuda.device_count())
     else: torch.set_num_threads(max(1, os.cpu_count()//jobs))
 
-def _train_quietly(df, photos, m, cfg, run, verbose): train_fold(df, photos, m.fold, cfg, run, m.repeat, verbose) and None  # a Learner cannot travel back
+def _train_quietly(df, photos, m, cfg, run, verbose, until): train_fold(df, photos, m.fold, cfg, run, m.repeat, verbose, until) and None  # a Learner cannot travel back
 
 # %% ../nbs/03_train.ipynb #9176e575
 def _write_once(path, table):
