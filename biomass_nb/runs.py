@@ -79,13 +79,13 @@ _LIMITS = ((('img_size', 'epochs', 'bs', 'n_seeds', 'accumulate'), lambda v: v >
            (('dropout', 'ema'), lambda v: 0 <= v < 1, 'at least 0 and below 1'), (('mix',), lambda v: 0 <= v <= 1, 'between 0 and 1'), (('layer_decay',), lambda v: 0 < v <= 1, 'above 0 and at most 1'))
 
 # %% ../nbs/02c_runs.ipynb #da34f0fa
-_DEMO = TrainConfig(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=12, bs=8, lr=1e-3, backbone_lr=3e-3, wd=1e-2, warmup=3., tfms='heavy', fit_heads=True, keep='last')
+_DEMO = TrainConfig(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=24, bs=8, lr=1e-3, backbone_lr=3e-3, wd=1e-2, warmup=3., tfms='heavy', fit_heads=True, keep='last')
 PRESETS = dict(
     baseline=TrainConfig(),
     gold=TrainConfig(tfms='heavy', mix=.5, loss='combined'),
     gold_16gb=TrainConfig(tfms='heavy', mix=.5, loss='combined', grad_checkpointing=True),
     demo=_DEMO,
-    small=replace(_DEMO, n_folds=5, n_seeds=5),
+    small=replace(_DEMO, epochs=12, n_folds=5, n_seeds=5),
 )
 
 # %% ../nbs/02c_runs.ipynb #8521a7d5
