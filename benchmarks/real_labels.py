@@ -4,8 +4,9 @@
 
 DIR holds train.csv, and for each backbone embeddings_NAME.npy with its ids, a line each, in embeddings_NAME_ids.txt or, for all,
 embeddings_ids.txt. Photos are in folds of `biomass_nb.data.assign_folds`, one seed after the other. Each head is fitted on four
-folds, chooses its settings and the blend its weights on folds of these alone, and predicts the fifth. The predictions of all five are
-pooled and scored once; shown is the mean over seeds and their standard deviation.
+folds, chooses its settings and the blend its weights on folds of these alone, and predicts the fifth. So do the factors and the state
+classifier that tidy the blend as `biomass_nb.ensemble` does. The predictions of all five are pooled and scored once; shown is the mean
+over seeds and their standard deviation.
 """
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # a process for each core instead
@@ -23,15 +24,25 @@ from sklearn.exceptions import ConvergenceWarning
 
 from biomass_nb.data import TARGETS, DataError, assign_folds, groups_of, out_of_fold_means, read_train
 from biomass_nb.embed import read_features
+from biomass_nb.ensemble import fit_scale, fit_states, postprocess
 from biomass_nb.heads import HEADS, stack_of
 from biomass_nb.losses import weighted_r2
 
 
-def predict_fold(X, widths, y, groups, held_out, heads):
-    "Grams of the held-out photos by each head and by the blend."
+RULES = {'blend, WA without dead': {'WA': {'Dry_Dead_g': 0}}, 'blend, NSW without clover': {'NSW': {'Dry_Clover_g': 0}}}
+
+
+def predict_fold(X, widths, y, groups, states, held_out, heads):
+    "Grams of the held-out photos by each head and by the blend, as it comes and tidied."
     warnings.simplefilter('ignore', ConvergenceWarning)
     model = stack_of(widths, heads).fit(X[~held_out], y[~held_out], groups=groups[~held_out])
-    return dict(**model.each(X[held_out]), blend=model.predict(X[held_out]))
+    res = dict(**model.each(X[held_out]), blend=model.predict(X[held_out]))
+    res['blend, scaled'] = postprocess(res['blend'], scale=fit_scale(y[~held_out], model.oof_))[0]
+    rules = {name: rule for name, rule in RULES.items() if set(rule) < set(states)}
+    if not rules: return res
+    seen = fit_states(X[~held_out], states[~held_out])
+    probs = pd.DataFrame(seen.predict_proba(X[held_out]), columns=seen.classes_).reindex(columns=sorted(set(states)), fill_value=0.)
+    return res | {name: postprocess(res['blend'], states=probs, rules=rule)[0] for name, rule in rules.items()}
 
 
 def scores(df, X, widths, args, leaky):
@@ -40,7 +51,7 @@ def scores(df, X, widths, args, leaky):
     folded = {seed: assign_folds(df, args.folds, seed, leaky) for seed in range(args.seeds)}
     groups = np.arange(len(df)) if leaky else groups_of(df).to_numpy()
     jobs = list(product(folded, range(args.folds)))
-    done = Parallel(args.jobs)(delayed(predict_fold)(X, widths, y, groups, (folded[s].fold == k).to_numpy(), args.heads) for s, k in jobs)
+    done = Parallel(args.jobs)(delayed(predict_fold)(X, widths, y, groups, df.State.to_numpy(), (folded[s].fold == k).to_numpy(), args.heads) for s, k in jobs)
     for seed, df_seed in folded.items():
         preds = {'zeros': 0*y, 'means': out_of_fold_means(df_seed), 'means of the states': out_of_fold_means(df_seed, by_state=True), **{name: np.zeros_like(y) for name in done[0]}}
         for (s, k), parts in zip(jobs, done):

@@ -276,7 +276,9 @@ class Stack(Head):
 
     def _fit(self, X, parts, groups):
         self.heads_ = {name: clone(head).fit(X[:, columns], parts, groups=groups) for name, head, columns in self.heads}
-        self.weights_ = fit_weights(as_grams(parts), [h.oof_ for h in self.heads_.values()], self.caution)
+        oof = [h.oof_ for h in self.heads_.values()]
+        self.weights_ = fit_weights(as_grams(parts), oof, self.caution)
+        self.oof_ = blend(oof, self.weights_)
 
     def each(self, X): # dict: (N, 5) grams by name of the head
         "What each head says."
