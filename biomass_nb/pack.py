@@ -7,7 +7,7 @@ __all__ = ['DATASETS', 'STOCK_PYTHON', 'STOCK', 'kaggle_user', 'dataset_folder',
            'pack_weights', 'read_stock', 'Image', 'Wheel', 'read_wheel', 'asked_for', 'resolve', 'build_wheel',
            'check_wheels', 'pack_wheels', 'pack']
 
-# %% ../nbs/09c_pack.ipynb #4d67c678
+# %% ../nbs/09c_pack.ipynb #d7933c3b
 import importlib.util, json, os, re, shlex, shutil, subprocess, sys, tempfile, warnings
 from collections import defaultdict
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-# %% ../nbs/09c_pack.ipynb #8d947630
+# %% ../nbs/09c_pack.ipynb #0e95d669
 def kaggle_user(
     name:str=None, # The user's name; None: KAGGLE_USERNAME, or what kaggle.json says
 ): # The name in front of datasets and kernels
@@ -41,7 +41,7 @@ def kaggle_user(
     if not re.fullmatch('[A-Za-z0-9][A-Za-z0-9_-]*', str(name)): raise DataError(f'{name!r} is no name of a Kaggle user; it is the part after kaggle.com/ in the address of your profile')
     return name
 
-# %% ../nbs/09c_pack.ipynb #25531507
+# %% ../nbs/09c_pack.ipynb #766d5f73
 DATASETS = dict(  # slug: licence, description
     wheels=('biomass-nb-wheels', 'apache-2.0', 'The wheel of biomass_nb (Apache 2.0) and the wheels that it needs beyond a stock image, each under the licence that it names in its metadata.'),
     run=('csiro-dinov3-trained', 'other', 'Trained models of biomass_nb. The rules of the competition hold for what was learned from its data, and the licence of the pretrained backbone for its weights.'),
@@ -68,7 +68,7 @@ def write_metadata(
     meta = dict(title=slug.replace('-', ' '), id=f'{user}/{slug}', licenses=[dict(name=licence)], description=description)
     with atomic_path(Path(folder)/'dataset-metadata.json') as part: part.write_text(json.dumps(meta, indent=1) + '\n')
 
-# %% ../nbs/09c_pack.ipynb #374f3bc4
+# %% ../nbs/09c_pack.ipynb #25423405
 def upload_lines(
     folder, # A dataset folder
 ): # Two lines: for the first time, and for a new version
@@ -76,7 +76,7 @@ def upload_lines(
     where = f'-p {shlex.quote(str(folder))}' + (' -r zip' if any(o.is_dir() for o in Path(folder).iterdir()) else '')
     return [f'kaggle datasets create {where}', f'kaggle datasets version {where} -m "packed by biomass_nb"']
 
-# %% ../nbs/09c_pack.ipynb #72579033
+# %% ../nbs/09c_pack.ipynb #eea8a8fe
 def _place(src, dst):
     "Put the file `src` at `dst`, without copying its bytes where the disk allows; what is there already stays."
     src, stat = Path(src).resolve(), os.stat(src)
@@ -99,7 +99,7 @@ def _fill(folder, files, kind, user):
     _finish(folder, files, kind, user)
     return pd.DataFrame({'MB': [os.path.getsize(folder/name)/1e6 for name in files]}, pd.Index(files, name='file'))
 
-# %% ../nbs/09c_pack.ipynb #578a7006
+# %% ../nbs/09c_pack.ipynb #ba321f20
 def _run_files(run, resume):
     "The files of a run that are packed, by name; `DataError` if it cannot be read, `DataWarning` if models are lacking."
     from biomass_nb.runs import finished_members, members, read_config, read_metadata
@@ -112,6 +112,7 @@ def _run_files(run, resume):
     files = sorted(o for o in run.iterdir() if o.is_file() and o.suffix in ('.json', '.csv', '.safetensors') and not o.name.startswith('.') and o.name != 'dataset-metadata.json')
     return {o.name: o for o in files if resume or not o.stem.endswith(('.resume', '.partial'))}
 
+# %% ../nbs/09c_pack.ipynb #fc20c3b1
 def pack_run(
     runs, # A run folder as biomass_train leaves it, or several
     out, # Where the folders of all datasets are
@@ -128,7 +129,7 @@ def pack_run(
     flat = {f'{k}/{name}' if len(runs) > 1 else name: o for k, run in files.items() for name, o in run.items()}
     return _fill(folder, flat, 'run', user)
 
-# %% ../nbs/09c_pack.ipynb #d4b0d008
+# %% ../nbs/09c_pack.ipynb #15049517
 def pack_weights(
     weights, # Folder of the layout dinov3_large/model.safetensors
     out, # Where the folders of all datasets are
@@ -153,7 +154,7 @@ def _check_tensors(path):
         with safe_open(path, 'pt') as f: f.keys()
     except (SafetensorError, OSError) as e: raise DataError(f'{path}: truncated or not a safetensors file ({e}); fetch it again') from e
 
-# %% ../nbs/09c_pack.ipynb #78d2ff02
+# %% ../nbs/09c_pack.ipynb #180b0a2d
 STOCK_PYTHON = '3.12'  # of the image of `STOCK`
 STOCK = '''
 fastai==2.8.7 fastcore==1.12.36 fastdownload==0.0.7 fastprogress==1.1.5 fasttransform==0.0.2 timm==1.0.26 torch==2.10.0+cpu torchvision==0.25.0+cpu accelerate==1.13.0 safetensors==0.7.0 huggingface_hub==1.10.1
@@ -164,6 +165,7 @@ PyYAML==6.0.3 requests==2.32.4 tqdm==4.67.3 rich==13.9.4 psutil==5.9.5 filelock=
 setuptools==75.2.0 python-dateutil==2.9.0.post0 pytz==2025.2 tzdata==2026.1 six==1.17.0 contourpy==1.3.3 cycler==0.12.1 fonttools==4.62.1 kiwisolver==1.5.0 pyparsing==3.3.2
 '''
 
+# %% ../nbs/09c_pack.ipynb #36143703
 _FREEZE = re.compile(r'([A-Za-z0-9][\w.-]*)(?:\[.*\])?\s*(?:===?\s*([^\s;#]+)|@\s*(\S+))')
 
 def _carried(line):
@@ -177,6 +179,7 @@ def _carried(line):
         except (InvalidVersion, InvalidWheelFilename, InvalidSdistFilename, TypeError): continue
     return canonicalize_name(name), None
 
+# %% ../nbs/09c_pack.ipynb #ed437a07
 def read_stock(
     stock=None, # A file in the format of pip freeze; None: `STOCK`
 ): # dict: `Version` by name, None where the line says none
@@ -190,15 +193,16 @@ def read_stock(
     if not res: raise DataError(f'{stock}: names no package; write it with pip freeze > stock.txt in a notebook of yours')
     return res
 
-# %% ../nbs/09c_pack.ipynb #8ef61471
+# %% ../nbs/09c_pack.ipynb #7b37c193
 _PLATFORMS = [f'manylinux_2_{i}_x86_64' for i in range(28, 4, -1)] + ['manylinux2014_x86_64', 'manylinux2010_x86_64', 'manylinux1_x86_64', 'linux_x86_64']
 
 class Image:
     "The Python of a notebook image, and the packages that it carries."
     def __init__(self,
         stock=None, # As in `read_stock`
-        python:str=STOCK_PYTHON, # Its version, such as 3.11
+        python:str=None, # Its version, such as 3.11; None: `STOCK_PYTHON`
     ):
+        python = python or STOCK_PYTHON
         if not re.fullmatch(r'3\.\d+', str(python)): raise DataError(f'{python!r} is no version of Python; write it as 3.11')
         if stock is None and python != STOCK_PYTHON: raise DataError(f'the table that is built in is of an image with Python {STOCK_PYTHON}; for {python} give --stock FILE, written by pip freeze in such an image')
         self.stock, self.python, self.full = read_stock(stock), python, f'{python}.0'
@@ -211,7 +215,7 @@ class Image:
         "Whether the image has the package in a version that will do."
         return name in self.stock and (self.stock[name] is None or specs.contains(self.stock[name], prereleases=True))
 
-# %% ../nbs/09c_pack.ipynb #d3c2f884
+# %% ../nbs/09c_pack.ipynb #52d43e57
 @dataclass(frozen=True)
 class Wheel:
     "A wheel and what it says of itself."
@@ -240,9 +244,9 @@ def read_wheel(
         with ZipFile(path) as z: meta = message_from_bytes(z.read(next(o for o in z.namelist() if re.fullmatch(r'[^/]+\.dist-info/METADATA', o))))
         return Wheel(path, name, version, tags, SpecifierSet(meta.get('Requires-Python', '')), tuple(Requirement(o) for o in meta.get_all('Requires-Dist', [])))
     except (OSError, BadZipFile, InvalidWheelFilename, InvalidRequirement, InvalidSpecifier, StopIteration) as e:
-        raise DataError(f'{path}: no wheel that can be read ({" ".join(str(e).split()) or type(e).__name__}); build or fetch it again') from e
+        raise DataError(f'{path}: no wheel that can be read ({" ".join(str(e).split()) or type(e).__name__}); remove it, or build or fetch it again') from e
 
-# %% ../nbs/09c_pack.ipynb #65fec986
+# %% ../nbs/09c_pack.ipynb #58c3ac95
 def asked_for(
     roots, # `Wheel`s to start from
     packed:dict, # `Wheel` by name: those that are followed
@@ -266,7 +270,7 @@ def _askers(asked): return ', '.join(f'{w.name} {w.version} asks for {r.specifie
 
 def _has(name, specs, packed): return name in packed and specs.contains(packed[name].version, prereleases=True)
 
-# %% ../nbs/09c_pack.ipynb #6c308c28
+# %% ../nbs/09c_pack.ipynb #db954583
 class _NoVersion(DataError): "There is no wheel that will do."
 
 def _download(name, specs, image, folder):
@@ -276,7 +280,7 @@ def _download(name, specs, image, folder):
         res = subprocess.run([sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--no-input', '--no-color', '--progress-bar=off', '--implementation=cp', f'--python-version={image.python}', *options,
                               f'--dest={part}', f'{name}{specs}'], capture_output=True, text=True)
         if res.returncode == 0: return read_wheel(shutil.move(next(Path(part).glob('*.whl')), folder))
-    said = ' '.join(o for o in res.stderr.splitlines() if o.startswith('ERROR') or '-m pip' in o or 'No module named pip' in o)
+    said = ' '.join(o for o in res.stderr.splitlines() if o.startswith('ERROR') or 'No module named pip' in o)
     if re.search('NewConnectionError|ConnectTimeout|ReadTimeout|ConnectionResetError|ProxyError|MaxRetryError|NameResolutionError|connection broken|timed out', res.stderr):
         raise DataError(f'{name}{specs}: cannot be fetched, the package index is out of reach; run the same command again with a network (wheels that are there stay), or set PIP_NO_INDEX=1 and PIP_FIND_LINKS to a folder of wheels')
     if 'No matching distribution' in said: raise _NoVersion(f'there is no wheel of {name}{specs} for Python {image.python} on Linux')
@@ -291,7 +295,7 @@ def _pick(name, specs, image, folder):
         except _NoVersion as e: failed = e
     raise failed
 
-# %% ../nbs/09c_pack.ipynb #87e4fa66
+# %% ../nbs/09c_pack.ipynb #1bf29283
 _KEEP = re.compile('(torch|torchvision|torchaudio|triton|pytorch-triton|numpy|jax|jaxlib|tensorflow)$|(nvidia|cuda|cupy|torch)-')  # what the image must keep as it is
 
 def resolve(
@@ -317,6 +321,7 @@ def resolve(
             else: bar.update()
     raise DataError(f'the requirements of {root.name} lead in circles, the last to {name}; fix its version with a file in PIP_CONSTRAINT')
 
+# %% ../nbs/09c_pack.ipynb #9f7364ee
 def _allowed(name, asked, root, image, folder, ban=SpecifierSet(), why=''):
     "The wheel for those who ask, if there is one and the image may have it."
     ends = f'{_askers(asked)}{why and f" ({why})"}'
@@ -325,7 +330,7 @@ def _allowed(name, asked, root, image, folder, ban=SpecifierSet(), why=''):
     try: return _pick(name, _specs(asked) & ban, image, folder)
     except _NoVersion as e: raise _NoVersion(f'{e}, but {ends}') from None
 
-# %% ../nbs/09c_pack.ipynb #43b5e379
+# %% ../nbs/09c_pack.ipynb #5007bdd7
 def build_wheel(
     folder, # Where to
 ): # `Wheel`
@@ -348,18 +353,18 @@ def _put(wheel, folder):
     with atomic_path(Path(folder)/Path(wheel).name) as part: shutil.copy(wheel, part)
     return read_wheel(Path(folder)/Path(wheel).name)
 
-# %% ../nbs/09c_pack.ipynb #c21671d5
+# %% ../nbs/09c_pack.ipynb #b0822a75
 def check_wheels(
     folder, # With wheels
     stock=None, # What the image carries, as in `read_stock`
-    python:str=STOCK_PYTHON, # Of the image
+    python:str=None, # Of the image, as in `Image`
 ): # Table: version, who asks for it, what the image has instead, MB
     "The closure of a folder of wheels; `DataError` if a requirement is not met there."
     image, wheels = Image(stock, python), [read_wheel(o) for o in sorted(Path(folder).glob('*.whl'))]
     packed = {w.name: w for w in wheels}
     if 'biomass-nb' not in packed: raise DataError(f'{folder}: has no wheel of biomass_nb; make it with biomass_pack --wheels')
     if twice := sorted({w.name for w in wheels if packed[w.name] is not w}): raise DataError(f'{folder}: has more than one wheel of {", ".join(twice)}; remove the older')
-    if alien := [w.path.name for w in wheels if not w.fits(image)]: raise DataError(f'{folder}: {", ".join(alien)} cannot be installed with Python {python} on Linux; pack again for this image')
+    if alien := [w.path.name for w in wheels if not w.fits(image)]: raise DataError(f'{folder}: {", ".join(alien)} cannot be installed with Python {image.python} on Linux; pack again for this image')
     asked = asked_for(wheels, packed, image)
     if lost := [f'{n} (the image {f"carries {image.stock[n]}" if n in image.stock else "has none"}; {_askers(o)})' for n, o in asked.items() if not image.carries(n, _specs(o)) and not _has(n, _specs(o), packed)]:
         raise DataError(f"{folder}: not met by image or wheels: {'; '.join(lost)}; pack again for this image")
@@ -368,11 +373,12 @@ def check_wheels(
                  image=str(image.stock.get(w.name, '')), MB=round(w.path.stat().st_size/1e6, 3)) for w in wheels]
     return pd.DataFrame(rows).set_index('wheel')
 
+# %% ../nbs/09c_pack.ipynb #4e8b64b2
 def pack_wheels(
     out, # Where the folders of all datasets are
     wheel=None, # Of this library; None builds it from the source
     stock=None, # What the image carries, as in `read_stock`
-    python:str=STOCK_PYTHON, # Of the image
+    python:str=None, # Of the image, as in `Image`
     user:str=None, # As in `kaggle_user`
     slug:str=None, # Of the dataset, if not biomass-nb-wheels
 ): # Table, as `check_wheels` gives it
@@ -381,14 +387,14 @@ def pack_wheels(
     root = read_wheel(wheel) if wheel else None
     if root and root.name != 'biomass-nb': raise DataError(f'{wheel}: is a wheel of {root.name}; give that of biomass_nb')
     root = _put(wheel, folder) if root else build_wheel(folder)
-    if not root.fits(image): raise DataError(f'{root.path.name}: requires Python {root.python}, and the image has {python}; use a newer image')
+    if not root.fits(image): raise DataError(f'{root.path.name}: requires Python {root.python}, and the image has {image.python}; use a newer image')
     packed = resolve(root, image, folder)
     for o in set(folder.glob('*.whl')) - {w.path for w in packed.values()}: o.unlink()  # older ones, which pip might take instead
     table = check_wheels(folder, stock, python)
     _finish(folder, [w.path.name for w in packed.values()], 'wheels', user)
     return table
 
-# %% ../nbs/09c_pack.ipynb #fc4a9ed8
+# %% ../nbs/09c_pack.ipynb #1aaa04b1
 def pack(
     out, # Where the folders of all datasets are
     user:str=None, # As in `kaggle_user`
@@ -397,7 +403,7 @@ def pack(
     weights=None, # Folder of pretrained weights to pack
     wheel=None, # As in `pack_wheels`
     stock=None, # As in `read_stock`
-    python:str=STOCK_PYTHON, # Of the image
+    python:str=None, # Of the image, as in `Image`
     slug:str=None, # Of the dataset of the runs
     resume:bool=False, # As in `pack_run`
 ): # dict: table by dataset folder
