@@ -7,7 +7,7 @@ __all__ = ['DATASETS', 'STOCK_PYTHON', 'STOCK', 'kaggle_user', 'dataset_folder',
            'pack_weights', 'read_stock', 'Image', 'Wheel', 'read_wheel', 'asked_for', 'resolve', 'build_wheel',
            'check_wheels', 'pack_wheels', 'pack']
 
-# %% ../nbs/09c_pack.ipynb #d7933c3b
+# %% ../nbs/09c_pack.ipynb #04766b7d
 import importlib.util, json, os, re, shlex, shutil, subprocess, sys, tempfile, warnings
 from collections import defaultdict
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-# %% ../nbs/09c_pack.ipynb #0e95d669
+# %% ../nbs/09c_pack.ipynb #129273cb
 def kaggle_user(
     name:str=None, # The user's name; None: KAGGLE_USERNAME, or what kaggle.json says
 ): # The name in front of datasets and kernels
@@ -41,7 +41,7 @@ def kaggle_user(
     if not re.fullmatch('[A-Za-z0-9][A-Za-z0-9_-]*', str(name)): raise DataError(f'{name!r} is no name of a Kaggle user; it is the part after kaggle.com/ in the address of your profile')
     return name
 
-# %% ../nbs/09c_pack.ipynb #766d5f73
+# %% ../nbs/09c_pack.ipynb #b62026d9
 DATASETS = dict(  # slug: licence, description
     wheels=('biomass-nb-wheels', 'apache-2.0', 'The wheel of biomass_nb (Apache 2.0) and the wheels that it needs beyond a stock image, each under the licence that it names in its metadata.'),
     run=('csiro-dinov3-trained', 'other', 'Trained models of biomass_nb. The rules of the competition hold for what was learned from its data, and the licence of the pretrained backbone for its weights.'),
@@ -68,7 +68,7 @@ def write_metadata(
     meta = dict(title=slug.replace('-', ' '), id=f'{user}/{slug}', licenses=[dict(name=licence)], description=description)
     with atomic_path(Path(folder)/'dataset-metadata.json') as part: part.write_text(json.dumps(meta, indent=1) + '\n')
 
-# %% ../nbs/09c_pack.ipynb #25423405
+# %% ../nbs/09c_pack.ipynb #61aef3d6
 def upload_lines(
     folder, # A dataset folder
 ): # Two lines: for the first time, and for a new version
@@ -76,7 +76,7 @@ def upload_lines(
     where = f'-p {shlex.quote(str(folder))}' + (' -r zip' if any(o.is_dir() for o in Path(folder).iterdir()) else '')
     return [f'kaggle datasets create {where}', f'kaggle datasets version {where} -m "packed by biomass_nb"']
 
-# %% ../nbs/09c_pack.ipynb #eea8a8fe
+# %% ../nbs/09c_pack.ipynb #0918869a
 def _place(src, dst):
     "Put the file `src` at `dst`, without copying its bytes where the disk allows; what is there already stays."
     src, stat = Path(src).resolve(), os.stat(src)
@@ -99,7 +99,7 @@ def _fill(folder, files, kind, user):
     _finish(folder, files, kind, user)
     return pd.DataFrame({'MB': [os.path.getsize(folder/name)/1e6 for name in files]}, pd.Index(files, name='file'))
 
-# %% ../nbs/09c_pack.ipynb #ba321f20
+# %% ../nbs/09c_pack.ipynb #824267f6
 def _run_files(run, resume):
     "The files of a run that are packed, by name; `DataError` if it cannot be read, `DataWarning` if models are lacking."
     from biomass_nb.runs import finished_members, members, read_config, read_metadata
@@ -112,7 +112,7 @@ def _run_files(run, resume):
     files = sorted(o for o in run.iterdir() if o.is_file() and o.suffix in ('.json', '.csv', '.safetensors') and not o.name.startswith('.') and o.name != 'dataset-metadata.json')
     return {o.name: o for o in files if resume or not o.stem.endswith(('.resume', '.partial'))}
 
-# %% ../nbs/09c_pack.ipynb #fc20c3b1
+# %% ../nbs/09c_pack.ipynb #3421e8bc
 def pack_run(
     runs, # A run folder as biomass_train leaves it, or several
     out, # Where the folders of all datasets are
@@ -129,7 +129,7 @@ def pack_run(
     flat = {f'{k}/{name}' if len(runs) > 1 else name: o for k, run in files.items() for name, o in run.items()}
     return _fill(folder, flat, 'run', user)
 
-# %% ../nbs/09c_pack.ipynb #15049517
+# %% ../nbs/09c_pack.ipynb #830a8cc9
 def pack_weights(
     weights, # Folder of the layout dinov3_large/model.safetensors
     out, # Where the folders of all datasets are
@@ -154,7 +154,7 @@ def _check_tensors(path):
         with safe_open(path, 'pt') as f: f.keys()
     except (SafetensorError, OSError) as e: raise DataError(f'{path}: truncated or not a safetensors file ({e}); fetch it again') from e
 
-# %% ../nbs/09c_pack.ipynb #180b0a2d
+# %% ../nbs/09c_pack.ipynb #f3c3470b
 STOCK_PYTHON = '3.12'  # of the image of `STOCK`
 STOCK = '''
 fastai==2.8.7 fastcore==1.12.36 fastdownload==0.0.7 fastprogress==1.1.5 fasttransform==0.0.2 timm==1.0.26 torch==2.10.0+cpu torchvision==0.25.0+cpu accelerate==1.13.0 safetensors==0.7.0 huggingface_hub==1.10.1
@@ -165,7 +165,7 @@ PyYAML==6.0.3 requests==2.32.4 tqdm==4.67.3 rich==13.9.4 psutil==5.9.5 filelock=
 setuptools==75.2.0 python-dateutil==2.9.0.post0 pytz==2025.2 tzdata==2026.1 six==1.17.0 contourpy==1.3.3 cycler==0.12.1 fonttools==4.62.1 kiwisolver==1.5.0 pyparsing==3.3.2
 '''
 
-# %% ../nbs/09c_pack.ipynb #36143703
+# %% ../nbs/09c_pack.ipynb #afc873bc
 _FREEZE = re.compile(r'([A-Za-z0-9][\w.-]*)(?:\[.*\])?\s*(?:===?\s*([^\s;#]+)|@\s*(\S+))')
 
 def _carried(line):
@@ -179,7 +179,7 @@ def _carried(line):
         except (InvalidVersion, InvalidWheelFilename, InvalidSdistFilename, TypeError): continue
     return canonicalize_name(name), None
 
-# %% ../nbs/09c_pack.ipynb #ed437a07
+# %% ../nbs/09c_pack.ipynb #36786a3d
 def read_stock(
     stock=None, # A file in the format of pip freeze; None: `STOCK`
 ): # dict: `Version` by name, None where the line says none
@@ -193,7 +193,7 @@ def read_stock(
     if not res: raise DataError(f'{stock}: names no package; write it with pip freeze > stock.txt in a notebook of yours')
     return res
 
-# %% ../nbs/09c_pack.ipynb #7b37c193
+# %% ../nbs/09c_pack.ipynb #37a52f33
 _PLATFORMS = [f'manylinux_2_{i}_x86_64' for i in range(28, 4, -1)] + ['manylinux2014_x86_64', 'manylinux2010_x86_64', 'manylinux1_x86_64', 'linux_x86_64']
 
 class Image:
@@ -215,7 +215,7 @@ class Image:
         "Whether the image has the package in a version that will do."
         return name in self.stock and (self.stock[name] is None or specs.contains(self.stock[name], prereleases=True))
 
-# %% ../nbs/09c_pack.ipynb #52d43e57
+# %% ../nbs/09c_pack.ipynb #81a493a8
 @dataclass(frozen=True)
 class Wheel:
     "A wheel and what it says of itself."
@@ -246,7 +246,7 @@ def read_wheel(
     except (OSError, BadZipFile, InvalidWheelFilename, InvalidRequirement, InvalidSpecifier, StopIteration) as e:
         raise DataError(f'{path}: no wheel that can be read ({" ".join(str(e).split()) or type(e).__name__}); remove it, or build or fetch it again') from e
 
-# %% ../nbs/09c_pack.ipynb #58c3ac95
+# %% ../nbs/09c_pack.ipynb #b4ccb988
 def asked_for(
     roots, # `Wheel`s to start from
     packed:dict, # `Wheel` by name: those that are followed
@@ -270,7 +270,7 @@ def _askers(asked): return ', '.join(f'{w.name} {w.version} asks for {r.specifie
 
 def _has(name, specs, packed): return name in packed and specs.contains(packed[name].version, prereleases=True)
 
-# %% ../nbs/09c_pack.ipynb #db954583
+# %% ../nbs/09c_pack.ipynb #f3986416
 class _NoVersion(DataError): "There is no wheel that will do."
 
 def _download(name, specs, image, folder):
@@ -279,7 +279,9 @@ def _download(name, specs, image, folder):
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix='.fetch') as part:  # the same disk, but not what is uploaded
         res = subprocess.run([sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--no-input', '--no-color', '--progress-bar=off', '--implementation=cp', f'--python-version={image.python}', *options,
                               f'--dest={part}', f'{name}{specs}'], capture_output=True, text=True)
-        if res.returncode == 0: return read_wheel(shutil.move(next(Path(part).glob('*.whl')), folder))
+        if res.returncode == 0:
+            got = next(Path(part).glob('*.whl'))
+            return read_wheel(got.replace(folder/got.name))
     said = ' '.join(o for o in res.stderr.splitlines() if o.startswith('ERROR') or 'No module named pip' in o)
     if re.search('NewConnectionError|ConnectTimeout|ReadTimeout|ConnectionResetError|ProxyError|MaxRetryError|NameResolutionError|connection broken|timed out', res.stderr):
         raise DataError(f'{name}{specs}: cannot be fetched, the package index is out of reach; run the same command again with a network (wheels that are there stay), or set PIP_NO_INDEX=1 and PIP_FIND_LINKS to a folder of wheels')
@@ -295,7 +297,7 @@ def _pick(name, specs, image, folder):
         except _NoVersion as e: failed = e
     raise failed
 
-# %% ../nbs/09c_pack.ipynb #1bf29283
+# %% ../nbs/09c_pack.ipynb #394ce07e
 _KEEP = re.compile('(torch|torchvision|torchaudio|triton|pytorch-triton|numpy|jax|jaxlib|tensorflow)$|(nvidia|cuda|cupy|torch)-')  # what the image must keep as it is
 
 def resolve(
@@ -321,7 +323,7 @@ def resolve(
             else: bar.update()
     raise DataError(f'the requirements of {root.name} lead in circles, the last to {name}; fix its version with a file in PIP_CONSTRAINT')
 
-# %% ../nbs/09c_pack.ipynb #9f7364ee
+# %% ../nbs/09c_pack.ipynb #be1da14f
 def _allowed(name, asked, root, image, folder, ban=SpecifierSet(), why=''):
     "The wheel for those who ask, if there is one and the image may have it."
     ends = f'{_askers(asked)}{why and f" ({why})"}'
@@ -330,7 +332,7 @@ def _allowed(name, asked, root, image, folder, ban=SpecifierSet(), why=''):
     try: return _pick(name, _specs(asked) & ban, image, folder)
     except _NoVersion as e: raise _NoVersion(f'{e}, but {ends}') from None
 
-# %% ../nbs/09c_pack.ipynb #5007bdd7
+# %% ../nbs/09c_pack.ipynb #1f68ea20
 def build_wheel(
     folder, # Where to
 ): # `Wheel`
@@ -353,7 +355,7 @@ def _put(wheel, folder):
     with atomic_path(Path(folder)/Path(wheel).name) as part: shutil.copy(wheel, part)
     return read_wheel(Path(folder)/Path(wheel).name)
 
-# %% ../nbs/09c_pack.ipynb #b0822a75
+# %% ../nbs/09c_pack.ipynb #253e2c0b
 def check_wheels(
     folder, # With wheels
     stock=None, # What the image carries, as in `read_stock`
@@ -373,7 +375,7 @@ def check_wheels(
                  image=str(image.stock.get(w.name, '')), MB=round(w.path.stat().st_size/1e6, 3)) for w in wheels]
     return pd.DataFrame(rows).set_index('wheel')
 
-# %% ../nbs/09c_pack.ipynb #4e8b64b2
+# %% ../nbs/09c_pack.ipynb #413f6aa9
 def pack_wheels(
     out, # Where the folders of all datasets are
     wheel=None, # Of this library; None builds it from the source
@@ -394,7 +396,7 @@ def pack_wheels(
     _finish(folder, [w.path.name for w in packed.values()], 'wheels', user)
     return table
 
-# %% ../nbs/09c_pack.ipynb #1aaa04b1
+# %% ../nbs/09c_pack.ipynb #e7e67917
 def pack(
     out, # Where the folders of all datasets are
     user:str=None, # As in `kaggle_user`
