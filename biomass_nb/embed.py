@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np, torch
 from .callbacks import pick_precision
 from .data import DataError, DataWarning, atomic_path, check_name, progress
-from .model_film import STREAMS, create_backbone, data_config, load_weights, set_img_size
+from .model_film import STREAMS, create_backbone, data_config, load_backbone, set_img_size
 from .photos import PhotoStore, QuadratDataset, QuadratDL
 from .runs import write_json
 from .tta import AskViews
@@ -45,7 +45,7 @@ class FrozenBackbone(nn.Module):
         super().__init__()
         stats = data_config(name)
         self.mean, self.std, self.img_size = stats['mean'], stats['std'], img_size or stats['img_size']
-        self.model = load_weights(create_backbone(name, pool=None), weights, ignore=('head.', 'classifier.', 'fc.', 'head_dist.')).eval()
+        self.model = load_backbone(create_backbone(name, pool=None), weights).eval()
         if not hasattr(self.model, 'forward_intermediates'): raise DataError(f'backbone {name} does not tell what its layers see; choose another')
         set_img_size(self.model, name, (self.img_size, self.img_size*(1 + whole)))
         n = len(self.model.feature_info)

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'STREAMS', 'create_backbone', 'set_img_size', 'data_config', 'FiLM', 'BiomassModel', 'feature_map',
-           'load_weights', 'param_groups', 'start_heads', 'fold_norms']
+           'load_weights', 'load_backbone', 'param_groups', 'start_heads', 'fold_norms']
 
 # %% ../nbs/01_model_film.ipynb #5ce6f7ed
+import sys
 from copy import deepcopy
 from functools import partial
 from math import expm1, log
@@ -96,7 +97,7 @@ class BiomassModel(nn.Module):
         self.whole, size = stream == 'whole', img_size or data_config(backbone)['img_size']
         self.backbone = create_backbone(backbone, (size, 2*size) if self.whole else img_size)
         if pretrained is True: raise DataError('pretrained=True would need the network; give the path of a weights file')
-        if pretrained: load_weights(self.backbone, pretrained, ignore=('head.', 'classifier.', 'fc.', 'head_dist.'))
+        if pretrained: load_backbone(self.backbone, pretrained)
         self.n_features = n = self.backbone.num_features if head == 'density' else self.backbone.head_hidden_size  # of a stream
         width = n if self.whole or head == 'density' else 2*n
         self.dropout = nn.Dropout(dropout)
@@ -172,16 +173,18 @@ def _read_state(path):
         raise DataError(f'{path}: truncated, or not a plain PyTorch state dict; refused, and nothing in it was executed') from e
     if isinstance(state, dict): state = next((state[k] for k in ('model', 'state_dict') if isinstance(state.get(k), dict)), state)
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())): raise DataError(f'{path}: holds no state dict of tensors')
-    return state
+    return {k.removeprefix('module.'): v for k, v in state.items()}
 
 # %% ../nbs/01_model_film.ipynb #22e071a5
 def load_weights(
     model:nn.Module, # The model to fill
     path, # A .safetensors file or a .pth state dict
-    ignore:tuple=(), # Prefixes of keys in the file that the model may lack
 ): # The model
     "Load weights into a model of the same architecture; a `DataError` names the keys or shapes that do not fit, and the model stays as it was."
-    state = {k.removeprefix('module.'): v for k, v in _read_state(path).items()}
+    return _fill(model, _read_state(path), path)
+
+def _fill(model, state, path, ignore=()):
+    "Load a state dict, if it fits; it may have more keys than the model, if they begin with `ignore`."
     own = model.state_dict()
     lacking, other = [k for k in own if k not in state], [k for k in state if k not in own and not k.startswith(ignore)]
     shapes = [f'{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}' for k in own if k in state and state[k].shape != own[k].shape]
@@ -190,6 +193,18 @@ def load_weights(
     if problems: raise DataError(f"{path}: weights of another architecture; {'; '.join(problems)}")
     model.load_state_dict({k: v for k, v in state.items() if k in own})
     return model
+
+# %% ../nbs/01_model_film.ipynb #d4f3dd81
+def load_backbone(
+    backbone:nn.Module, # As `create_backbone` makes it
+    path, # Its pretrained weights, .safetensors or .pth
+): # The backbone
+    "Load pretrained weights as timm does, for the image size of the backbone; errors as in `load_weights`."
+    state = _read_state(path)
+    as_timm = getattr(sys.modules[type(backbone).__module__], 'checkpoint_filter_fn', lambda state, backbone: state)
+    try: state = as_timm(state, backbone)
+    except Exception: pass  # weights of another architecture, of which timm's filters know nothing
+    return _fill(backbone, state, path, ignore=('head.', 'classifier.', 'fc.', 'head_dist.'))
 
 # %% ../nbs/01_model_film.ipynb #03ee60fc
 def param_groups(
