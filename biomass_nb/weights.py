@@ -6,16 +6,15 @@
 __all__ = ['WEIGHTS_FILE', 'SUFFIXES', 'hub_source', 'weights_table', 'NoNetwork', 'file_sha256', 'download_weights',
            'find_weights']
 
-# %% ../nbs/09b_weights.ipynb #e9e4b405
+# %% ../nbs/09b_weights.ipynb #2dcbe2f2
 import hashlib, json, os, re, shutil, warnings
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from .data import DataError, DataWarning, atomic_path, check_name, check_writable
 from .kaggle import PRETRAINED, kaggle_input, weights_folder
 
-# %% ../nbs/09b_weights.ipynb #3318174a
+# %% ../nbs/09b_weights.ipynb #c5345cec
 WEIGHTS_FILE = 'model.safetensors'  # what each repository of timm has, and each folder of the dataset
 
 def hub_source(
@@ -39,7 +38,7 @@ def weights_table(
     import pandas as pd
     return pd.DataFrame([hub_source(o) for o in backbones]).set_index('folder')
 
-# %% ../nbs/09b_weights.ipynb #44e3f03b
+# %% ../nbs/09b_weights.ipynb #ab51432f
 class NoNetwork(DataError):
     "The hub cannot be reached."
 
@@ -59,40 +58,38 @@ def _hub_errors(repo):
         status = e.response.status_code
         raise DataError(f'{page}: the hub answers {status}; ' + (login if status in (401, 403) else 'give the same command again later')) from e
 
-# %% ../nbs/09b_weights.ipynb #93a1d18c
+# %% ../nbs/09b_weights.ipynb #9fcf0d1d
 def _ask_hub(repo): # metadata with commit_hash, size and etag
     "What the hub has."
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
     url = hf_hub_url(repo, WEIGHTS_FILE, endpoint=_endpoint())
     with _hub_errors(repo):
         try: meta = get_hf_file_metadata(url)
-        except HfHubHTTPError: raise
-        except HTTPError as e: raise NoNetwork(f'{_endpoint()} cannot be reached ({e or type(e).__name__}); fetch weights on a machine with a network, and attach them as a dataset where there is none') from e
+        except (HfHubHTTPError, OfflineModeIsEnabled): raise
+        except (HTTPError, OSError) as e: raise NoNetwork(f'{_endpoint()} cannot be reached ({e or type(e).__name__}); fetch weights on a machine with a network, and attach them as a dataset where there is none') from e
     if not meta.size or not re.fullmatch('[0-9a-f]{64}', meta.etag or ''): raise DataError(f'{url}: does not tell size and SHA-256, so it is no Hugging Face hub that answers; look at HF_ENDPOINT and the proxy')
     return meta
 
-# %% ../nbs/09b_weights.ipynb #a5e02d7d
+# %% ../nbs/09b_weights.ipynb #647738f6
 def _transfer(repo, meta, part, title):
     "Fetch what `part` lacks."
     from huggingface_hub import hf_hub_url
     from huggingface_hub.errors import HTTPError
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
-    from tqdm.auto import tqdm
     had = part.stat().st_size if part.exists() else 0
     if had > meta.size: part.unlink(); had = 0
     if (free := shutil.disk_usage(part.parent).free) < meta.size - had:
         raise DataError(f'{part.parent}: {(meta.size - had)/1e6:,.0f} MB are to come, but {free/1e6:,.0f} MB are free; make room, or give another folder with --out')
-    bar = partial(tqdm, leave=False, disable=bool(os.environ.get('TQDM_DISABLE')) or None)  # as `progress`, in bytes
     try:
         with _hub_errors(repo), open(part, 'ab') as f:
-            http_get(hf_hub_url(repo, WEIGHTS_FILE, revision=meta.commit_hash, endpoint=_endpoint()), f, resume_size=had, headers=build_hf_headers(), expected_size=meta.size, displayed_filename=title, tqdm_class=bar)
+            http_get(hf_hub_url(repo, WEIGHTS_FILE, revision=meta.commit_hash, endpoint=_endpoint()), f, resume_size=had, headers=build_hf_headers(), expected_size=meta.size, displayed_filename=title)
     except (HTTPError, OSError) as e:
         if getattr(e, 'errno', None): raise DataError(f'{part.parent}: cannot be written ({e.strerror}); make room, or give another folder with --out') from e
         raise DataError(f'{_endpoint()}/{repo}: the transfer broke off at {part.stat().st_size/1e6:,.0f} of {meta.size/1e6:,.0f} MB; the same command goes on there') from e
 
-# %% ../nbs/09b_weights.ipynb #bd659b85
+# %% ../nbs/09b_weights.ipynb #d45530e7
 def file_sha256(
     path, # A file
 ): # 64 hexadecimal digits
@@ -111,7 +108,7 @@ def _check_part(part, meta, repo):
         part.unlink()
         raise DataError(f'{_endpoint()}/{repo}: {WEIGHTS_FILE} has the right SHA-256, but cannot be read ({e}), and is removed; choose another backbone') from e
 
-# %% ../nbs/09b_weights.ipynb #e5a359ea
+# %% ../nbs/09b_weights.ipynb #085c1b3e
 def _note(path): return path.with_name('source.json')
 
 def _known(path, source): # dict of the note, or None
@@ -129,7 +126,7 @@ def _write_note(path, source, commit, sha):
     with atomic_path(_note(path)) as f: f.write_text(json.dumps(note, indent=1) + '\n')
     return note
 
-# %% ../nbs/09b_weights.ipynb #7f3cccc0
+# %% ../nbs/09b_weights.ipynb #70421b22
 def _fetch(out, source): # dict: MB, what was done, SHA-256
     "Have one backbone's file in `out`, complete."
     from filelock import FileLock, Timeout
@@ -160,7 +157,7 @@ def _bring(path, part, meta, source): # str: what was done
     os.replace(part, path)
     return f'went on at {had/1e6:.1f} MB' if had else 'fetched'
 
-# %% ../nbs/09b_weights.ipynb #a11c8ab0
+# %% ../nbs/09b_weights.ipynb #9348ea97
 def download_weights(
     out='pretrained-weights-biomass', # Folder to make, or to complete: FOLDER/model.safetensors
     backbones=tuple(PRETRAINED), # Models of timm, or folders of `PRETRAINED`
@@ -172,10 +169,11 @@ def download_weights(
         try: rows[source['folder']] = {**_fetch(out, source), 'licence': source['licence']}
         except NoNetwork: raise
         except DataError as e: failed[source['folder']] = e
+    if failed and not rows and len(failed) == 1: raise failed.popitem()[1]
     if failed: raise DataError(f"{len(failed)} of {len(failed) + len(rows)} backbones are not complete: {'; '.join(f'{k}: {e}' for k, e in failed.items())}")
     return pd.DataFrame.from_dict(rows, orient='index')
 
-# %% ../nbs/09b_weights.ipynb #2f52aaaf
+# %% ../nbs/09b_weights.ipynb #9d834e98
 SUFFIXES = ('.safetensors', '.pth')  # of weights, the better ones first
 
 def _weight_files(folder, depth=8):
@@ -193,7 +191,7 @@ def _attached(root): # names
     nested = [p for kind in ('datasets', 'models') for p in root.glob(f'{kind}/*/*')] + [*root.glob('competitions/*')]
     return sorted([p.name for p in root.glob('*') if p.name not in ('datasets', 'models', 'competitions')] + [p.relative_to(root).as_posix() for p in nested])
 
-# %% ../nbs/09b_weights.ipynb #5d8d5182
+# %% ../nbs/09b_weights.ipynb #ad2126b7
 def find_weights(
     backbone:str, # A model of timm, with or without its tag, or a folder of `PRETRAINED`
     root=None, # Folder to look under; None: `kaggle_input`
