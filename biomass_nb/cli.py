@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Param', 'command', 'spell_flags', 'repeated', 'biomass_demo', 'biomass_synth', 'biomass_check', 'biomass_train',
-           'biomass_pseudo', 'biomass_predict', 'biomass_ensemble', 'biomass_embed']
+           'biomass_pseudo', 'biomass_predict', 'biomass_ensemble', 'biomass_embed', 'biomass_weights', 'biomass_pack']
 
 # %% ../nbs/10_cli.ipynb #915e564c
 import os, sys, warnings
@@ -264,3 +264,39 @@ def biomass_embed(
     scores = embed_folder(data, out, backbone, weights, stream, n_folds=folds, seed=seed, img_size=img_size, views=tta, bs=bs, precision=precision, store=store)
     print('pooled out-of-fold weighted R2:', '; '.join(f'{k} {v:.4f}' for k, v in scores.items()))
     print(f'features and submission.csv are in {out}')
+
+# %% ../nbs/10_cli.ipynb #b64bff4b
+@command
+def biomass_weights(
+    out:str='pretrained-weights-biomass', # Folder to make, or to complete: FOLDER/model.safetensors for each backbone
+    backbone:repeated('A timm model, or a folder of the strategy such as dinov3_large; --backbone A --backbone B for several. Default: the four of the strategy')=None,
+    list:bool=False, # Only say what would be fetched, from where, under which licence
+):
+    "Fetch pretrained weights for a dataset that is attached where there is no network. The same command goes on after an interrupt."
+    from biomass_nb.weights import PRETRAINED, download_weights, weights_table
+    names = backbone or tuple(PRETRAINED)
+    if list: return print(weights_table(names).to_string())
+    print(f'{download_weights(out, names).to_string()}\n\n{out} is complete; pack it with biomass_pack --weights {out}')
+
+# %% ../nbs/10_cli.ipynb #a585718e
+@command
+def biomass_pack(
+    out:str='upload', # Folder for the dataset folders
+    user:str=None, # Who owns datasets and kernels on Kaggle; default KAGGLE_USERNAME, or what kaggle.json says
+    wheels:bool=False, # Pack this library and the wheels that the image lacks
+    run:repeated('A run folder to pack, as biomass_train leaves it; --run A --run B for several')=None,
+    weights:str=None, # Folder of pretrained weights to pack, as biomass_weights leaves it
+    kernels:str=None, # Folder of kernels to write the user's name into: kaggle in a checkout
+    wheel:str=None, # Wheel of this library; default one built from the source
+    stock:str=None, # What the image carries, written there by pip freeze; default the table of biomass_nb.pack
+    python:str=None, # Of the image, such as 3.11; default that of the table
+    slug:str=None, # Name of the dataset of the runs; default csiro-dinov3-trained
+    resume:bool=False, # Take the state of unfinished models along, so that the run can go on in a kernel
+):
+    "Write dataset folders for Kaggle, ready to upload: wheels, trained runs, pretrained weights; and make the kernels yours."
+    from biomass_nb.pack import name_kernels, pack, upload_lines
+    for folder in name_kernels(kernels, user) if kernels else (): print(f'kaggle kernels push -p {folder}')
+    if kernels and not (wheels or wheel or stock or run or weights): return
+    for folder, table in pack(out, user, wheels, run, weights, wheel, stock, python, slug, resume).items():
+        first, again = upload_lines(folder)
+        print(f'{table.to_string()}\n{folder}: {len(table)} files, {table.MB.sum():.1f} MB; upload it with\n  {first}\nand a new version of it with\n  {again}\n')

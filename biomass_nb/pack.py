@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DATASETS', 'STOCK_PYTHON', 'STOCK', 'kaggle_user', 'dataset_folder', 'write_metadata', 'upload_lines', 'pack_run',
            'pack_weights', 'read_stock', 'Image', 'Wheel', 'read_wheel', 'asked_for', 'resolve', 'build_wheel',
-           'check_wheels', 'pack_wheels', 'pack']
+           'check_wheels', 'pack_wheels', 'name_kernels', 'pack']
 
 # %% ../nbs/09c_pack.ipynb #04766b7d
 import importlib.util, json, os, re, shlex, shutil, subprocess, sys, tempfile, warnings
@@ -395,6 +395,23 @@ def pack_wheels(
     table = check_wheels(folder, stock, python)
     _finish(folder, [w.path.name for w in packed.values()], 'wheels', user)
     return table
+
+# %% ../nbs/09c_pack.ipynb #79353fd3
+def name_kernels(
+    folder, # Of kernels, each a folder with `kernel-metadata.json`
+    user:str=None, # As in `kaggle_user`
+): # The folders of the kernels, in order
+    "Make the user the owner of kernels, and of the datasets and kernels that they attach from the same owner."
+    user, found = kaggle_user(user), sorted(Path(folder).glob('*/kernel-metadata.json'))
+    if not found: raise DataError(f'{folder}: has no folder with kernel-metadata.json; give the folder kaggle of a checkout')
+    for path in found:
+        try: meta = json.loads(path.read_text())
+        except ValueError as e: raise DataError(f'{path}: is no JSON ({e}); take it from the checkout again') from e
+        old = meta['id'].split('/')[0]
+        own = lambda ref: f'{user}/{ref.split("/", 1)[1]}' if ref.startswith(f'{old}/') else ref
+        meta |= dict(id=own(meta['id']), **{k: [own(o) for o in meta.get(k, [])] for k in ('dataset_sources', 'kernel_sources')})
+        with atomic_path(path) as part: part.write_text(json.dumps(meta, indent=1) + '\n')
+    return [p.parent for p in found]
 
 # %% ../nbs/09c_pack.ipynb #e7e67917
 def pack(

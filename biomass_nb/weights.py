@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .data import DataError, DataWarning, atomic_path, check_name, check_writable
-from .kaggle import PRETRAINED, kaggle_input, weights_folder
+from .kaggle import PRETRAINED, kaggle_input
 
 # %% ../nbs/09b_weights.ipynb #c5345cec
 WEIGHTS_FILE = 'model.safetensors'  # what each repository of timm has, and each folder of the dataset
