@@ -19,7 +19,8 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import timm
-from biomass_nb.data import check_grams, read_test, TARGETS
+from biomass_nb.data import TARGETS, check_grams, read_test
+from biomass_nb.pack import build_wheel
 from biomass_nb.synth import write_quadrats
 from nbclient import NotebookClient
 from safetensors.torch import save_file
@@ -44,15 +45,15 @@ socket.socket.connect, socket.getaddrinfo = connect, getaddrinfo
 
 def stock_image(folder):
     "An environment like Kaggle's: the packages of this one, without ours, and without a network. Returns its Python."
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder/'bin'/'python'
     here = Path(sysconfig.get_path('purelib'))
     there = folder/here.relative_to(sys.prefix)
     for p in here.iterdir():
-        if not p.name.lower().startswith(('biomass_nb', '__editable__', 'nbdev', 'pip', 'setuptools', '_distutils')) and not (there/p.name).exists(): (there/p.name).symlink_to(p)
+        if not p.name.lower().startswith(('biomass_nb', '__editable__', 'nbdev')): (there/p.name).symlink_to(p)
     (there/'sitecustomize.py').write_text(NO_NETWORK)
     for code, what in (('import socket; socket.create_connection(("192.0.2.1", 80), 2)', 'no network here'), ('import biomass_nb', 'No module named')):
-        assert what in subprocess.run([python, '-c', code], capture_output=True, text=True).stderr, f'{code} should fail in the clean environment'
+        assert what in subprocess.run([python, '-c', code], cwd=folder, capture_output=True, text=True).stderr, f'{code} should fail in the clean environment'
     return python
 
 
@@ -71,12 +72,13 @@ def run_kernel(name, python, kaggle, **settings):
     nb.cells.insert(at + 1, nbformat.v4.new_code_cell('\n'.join(f'{k} = {v!r}' for k, v in settings.items())))
     spec = kaggle.parent/'jupyter'/'kernels'/'clean'
     spec.mkdir(parents=True, exist_ok=True)
-    (spec/'kernel.json').write_text(json.dumps(dict(argv=[str(python), '-m', 'ipykernel_launcher', '-f', '{connection_file}'], display_name='clean', language='python')))
-    (kaggle/'working').mkdir(exist_ok=True)
+    (spec/'kernel.json').write_text(json.dumps(dict(argv=[str(python), '-m', 'ipykernel_launcher', '-f', '{connection_file}', '--log-level=ERROR'], display_name='clean', language='python')))
+    (kaggle/'working').mkdir(parents=True, exist_ok=True)
     os.environ |= dict(JUPYTER_PATH=str(spec.parent.parent), BIOMASS_NB_KAGGLE=str(kaggle), BIOMASS_NB_CACHE=str(kaggle.parent/'cache'), TQDM_DISABLE='1', HF_HUB_OFFLINE='1')
     os.environ.pop('PYTHONPATH', None)
     start = time.time()
-    NotebookClient(nb, timeout=300, kernel_name='clean', resources=dict(metadata=dict(path=str(kaggle/'working')))).execute()
+    try: NotebookClient(nb, timeout=300, kernel_name='clean', resources=dict(metadata=dict(path=str(kaggle/'working')))).execute()
+    except Exception: print(*(o.get('text', '') for c in nb.cells for o in c.get('outputs', []))); raise
     text = ''.join(o.get('text', '') for c in nb.cells for o in c.get('outputs', []))
     print(f'  {name}: {time.time() - start:.0f} s', flush=True)
     return text
@@ -113,14 +115,14 @@ def main():
         tmp = Path(tmp)
         kaggle = tmp/'kaggle'
         datasets = kaggle/'input'/'datasets'/'me'
-        subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '--no-index', '--wheel-dir', datasets/'biomass-nb-wheels', ROOT], check=True)
+        build_wheel(datasets/'biomass-nb-wheels')
         python = stock_image(tmp/'image')
         write_quadrats(kaggle/'input'/'competitions'/'csiro-biomass', 48, 1, 8, 1, size=(192, 96))
         weights(datasets/'pretrained-weights-biomass', [b['name'] for b in BACKBONES.values()])
 
         backbone = BACKBONES['dinov3_large']['name']
         said = run_kernel('12_dinov3_train', python, kaggle, changes=dict(SMALL, backbone=backbone), hours=0)
-        assert 'time is up' in said and not list((kaggle/'working').glob('fold*')), said
+        assert 'time is up' in said and not list((kaggle/'working').glob('fold0*')), said
         attach_output(kaggle, 'first-session')
         said = run_kernel('12_dinov3_train', python, kaggle, changes=dict(SMALL, backbone=backbone))
         assert 'pooled' in said and {'fold0.safetensors', 'fold1.safetensors', 'oof.csv', 'summary.json'} <= {p.name for p in (kaggle/'working').iterdir()}, said
@@ -138,7 +140,7 @@ def main():
         said = run_kernel('13_multi_backbone_train', python, kaggle, changes=SMALL, backbones=BACKBONES)
         assert all((kaggle/'working'/k/'fold1.safetensors').is_file() for k in BACKBONES) and 'weights:' in said, said
         attach_output(kaggle, 'csiro-multi-trained')
-        run_kernel('13_multi_backbone_infer', python, kaggle)
+        run_kernel('13_multi_backbone_infer', python, kaggle, views='flip3')
         check_submission(kaggle, 200)
 
         said = run_kernel('12_dinov3_local', python, tmp/'local', changes=dict(SMALL))

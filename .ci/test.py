@@ -1,4 +1,4 @@
-"The whole test: clean notebooks, exported library, README, hygiene of outputs, then every notebook by nbdev_test."
+"The whole test: clean notebooks, exported library, README, hygiene of outputs, the kernels of kaggle/, then every notebook by nbdev_test."
 import filecmp
 import importlib.util
 import json
@@ -97,9 +97,14 @@ def notebooks_pass():
     notebooks_pass.passed = len(passed)
 
 
+def kernels_pass():
+    "The kernels run from top to bottom on an imitation of Kaggle, without network."
+    if subprocess.run([sys.executable, '-W', 'ignore', ROOT/'.ci'/'kaggle.py']).returncode: yield 'kaggle/: a kernel failed'
+
+
 def main():
     passed, failed = 0, 0
-    for check in (notebooks_are_clean, export_changes_nothing, readme_agrees, outputs_are_presentable, site_can_be_processed, notebooks_pass):
+    for check in (notebooks_are_clean, export_changes_nothing, readme_agrees, outputs_are_presentable, site_can_be_processed, kernels_pass, notebooks_pass):
         print(f'--- {check.__doc__}', flush=True)
         problems = list(check())
         for o in problems: print('FAILED', o)
