@@ -299,4 +299,4 @@ def biomass_pack(
     if kernels and not (wheels or wheel or stock or run or weights): return
     for folder, table in pack(out, user, wheels, run, weights, wheel, stock, python, slug, resume).items():
         first, again = upload_lines(folder)
-        print(f'{table.to_string()}\n{folder}: {len(table)} files, {table.MB.sum():.1f} MB; upload it with\n  {first}\nand a new version of it with\n  {again}\n')
+        print(f'{table.round(3).to_string()}\n{folder}: {len(table)} files, {table.MB.sum():.1f} MB; upload it with\n  {first}\nand a new version of it with\n  {again}\n')
