@@ -47,5 +47,5 @@ def find_data(): # Folder
     return found[0]
 
 def find_runs(): # List of folders, in order
-    "Runs, as a train kernel leaves them in its output."
-    return [d for d in attached('config.json') if any(d.glob('*.safetensors'))]
+    "Runs, as a train kernel leaves them in its output; a model from elsewhere may have a config.json as well."
+    return [d for d in attached('config.json') if any([*d.glob('fold*.safetensors'), *d.glob('all*.safetensors')])]
