@@ -6,14 +6,10 @@ For each seed 20 sites are drawn. Half of their photos train, the other half are
 16 new sites. One run has folds of photos (leaky), one folds of sites; their out-of-fold errors calibrate intervals in the ways of WAYS.
 Rows are added to coverage.csv beside this file as they come; seeds that are there are not computed again. nbs/06a_intervals.ipynb shows them.
 """
-import argparse
-import csv
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from biomass_nb.data import TARGETS, find_photos, groups_of, read_train
 from biomass_nb.intervals import apply_intervals, coverage, fit_intervals
 from biomass_nb.runs import make_config
@@ -61,19 +57,6 @@ def one_seed(seed, folder, ways=WAYS):
                 for target, r in (sum(tables)/len(tables)).iterrows(): yield way, name, target, r.photos, r.groups, r.width_g
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=6)
-    p.add_argument('--threads', type=int, default=torch.get_num_threads())
-    args = p.parse_args()
-    torch.set_num_threads(args.threads)
-    if not RESULTS.exists(): RESULTS.write_text('seed,way,sites,target,photos,groups,width_g\n')
-    done = {r['seed'] for r in csv.DictReader(RESULTS.open())}
-    for seed in range(args.seeds):
-        if str(seed) in done: continue
-        with tempfile.TemporaryDirectory() as tmp: rows = list(one_seed(seed, Path(tmp)))
-        with RESULTS.open('a') as f: f.writelines(f'{seed},"{way}",{sites},{target},{photos:.4f},{groups:.4f},{width:.3f}\n' for way, sites, target, photos, groups, width in rows)
-        print(seed, pd.DataFrame(rows).groupby([0, 1])[[3, 4, 5]].mean().round(3).to_string(header=False), flush=True)
-
-
-if __name__ == '__main__': main()
+if __name__ == '__main__':
+    from measure import by_seed  # beside this script
+    by_seed(__doc__, RESULTS, 'seed,way,sites,target,photos,groups,width_g', one_seed)

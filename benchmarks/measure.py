@@ -1,5 +1,6 @@
-"""What the benchmarks share: the strategy's photos and model, parts in processes of their own, and what is measured of them"""
+"""What the benchmarks share: the strategy's photos and model, parts in processes of their own, what is measured of them, and results that grow seed by seed"""
 import argparse
+import csv
 import json
 import os
 import resource
@@ -65,6 +66,23 @@ def product_speed(precision):
         (a@a).sum().item()  # waits for the GPU
         seconds.append(time.perf_counter() - start)
     return 2*n**3/min(seconds)/1e12
+
+# --- results that grow
+
+def by_seed(doc, results, columns, one_seed):
+    "Add what `one_seed(seed, folder)` yields to a csv file, seed after seed; seeds that are there are not computed again."
+    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--seeds', type=int, default=6)
+    p.add_argument('--threads', type=int, default=torch.get_num_threads())
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    if not results.exists(): results.write_text(columns + '\n')
+    done = {r['seed'] for r in csv.DictReader(results.open())}
+    for seed in range(args.seeds):
+        if str(seed) in done: continue
+        with tempfile.TemporaryDirectory() as tmp: rows = [[seed, *(f'{v:.4f}' if isinstance(v, float) else v for v in row)] for row in one_seed(seed, Path(tmp))]
+        with results.open('a', newline='') as f: csv.writer(f, lineterminator='\n').writerows(rows)
+        for row in rows: print(*row, sep=', ', flush=True)
 
 # --- the comparison
 

@@ -6,13 +6,9 @@ For each seed other sites are drawn; the test photos are of sites that training 
 yellower grass. A run is trained, then continued in every way of WAYS, and each result is scored out of fold and on the test photos.
 Rows are added to pseudo.csv beside this file as they come; seeds that are there are not computed again. nbs/05_pseudo.ipynb shows them.
 """
-import argparse
-import csv
-import tempfile
 from pathlib import Path
 
 import pandas as pd
-import torch
 from biomass_nb.data import TARGETS, find_photos, read_test, read_train
 from biomass_nb.losses import weighted_r2
 from biomass_nb.pseudo import iterate, ttt_predict
@@ -50,19 +46,6 @@ def one_seed(seed, folder, ways=WAYS, epochs=10):
         yield f'test-time training, {rate} of the rates', 1, out_of_fold, weighted_r2(truth, preds)
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=6)
-    p.add_argument('--threads', type=int, default=torch.get_num_threads())
-    args = p.parse_args()
-    torch.set_num_threads(args.threads)
-    if not RESULTS.exists(): RESULTS.write_text('seed,way,round,out_of_fold,test\n')
-    done = {r['seed'] for r in csv.DictReader(RESULTS.open())}
-    for seed in range(args.seeds):
-        if str(seed) in done: continue
-        with tempfile.TemporaryDirectory() as tmp: rows = [f'{seed},"{way}",{i},{oof:.4f},{test:.4f}\n' for way, i, oof, test in one_seed(seed, Path(tmp))]
-        with RESULTS.open('a') as f: f.writelines(rows)
-        print(*rows, sep='', flush=True)
-
-
-if __name__ == '__main__': main()
+if __name__ == '__main__':
+    from measure import by_seed  # beside this script
+    by_seed(__doc__, RESULTS, 'seed,way,round,out_of_fold,test', one_seed)

@@ -6,12 +6,8 @@ For each seed other sites are drawn. The backbones are small and begin at random
 they do to a pretrained ViT-L on real pasture. Rows are added to steps.csv beside this file as they come; seeds that are there are not
 computed again. nbs/tutorials/gold.ipynb shows them.
 """
-import argparse
-import csv
-import tempfile
 from pathlib import Path
 
-import torch
 from biomass_nb.data import TARGETS, find_photos, read_test, read_train
 from biomass_nb.ensemble import blend
 from biomass_nb.losses import weighted_r2
@@ -50,19 +46,6 @@ def one_seed(seed, folder, **changes):
     yield 'pseudo-labels', score(predict_run(folder/'rounds'/'round1', photos, 'd4', store=store))
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=6)
-    p.add_argument('--threads', type=int, default=torch.get_num_threads())
-    args = p.parse_args()
-    torch.set_num_threads(args.threads)
-    if not RESULTS.exists(): RESULTS.write_text('seed,step,weighted_r2\n')
-    done = {r['seed'] for r in csv.DictReader(RESULTS.open())}
-    for seed in range(args.seeds):
-        if str(seed) in done: continue
-        with tempfile.TemporaryDirectory() as tmp: rows = [f'{seed},"{step}",{score:.4f}\n' for step, score in one_seed(seed, Path(tmp))]
-        with RESULTS.open('a') as f: f.writelines(rows)
-        print(*rows, sep='', flush=True)
-
-
-if __name__ == '__main__': main()
+if __name__ == '__main__':
+    from measure import by_seed  # beside this script
+    by_seed(__doc__, RESULTS, 'seed,step,weighted_r2', one_seed)

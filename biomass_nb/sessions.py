@@ -18,7 +18,7 @@ from .kaggle import find_data, find_runs, kaggle_input, kaggle_working
 from .losses import weighted_r2
 from .multi import backbone_config, fit_ensemble, train_multi_backbone, weight_rule
 from .photos import PhotoStore
-from .runs import TrainConfig, finished_members, members, read_config
+from .runs import TrainConfig, finished_members, members, read_config, start_run
 from .train import train_folds
 from .tta import VIEWS, AskViews, ask_each, check_views, fill_bad
 from .weights import find_weights
@@ -33,13 +33,15 @@ def go_on(
     "Bring an attached run with the same config to `run`, the one that has come furthest, unless there is a run already."
     run, found = Path(run), []
     for d in [] if (run/'config.json').exists() else find_runs():
-        other = [k for k, v in asdict(read_config(d)).items() if v != getattr(cfg, k)]
+        other = [k for k, v in asdict(read_config(d)).items() if k != 'weights' and v != getattr(cfg, k)]    # the same weights may be mounted elsewhere today
         if not other: found.append(d)
         elif 'backbone' not in other: print(f"{d} is not continued: it was trained with another {', '.join(other)}")
     if not found: return run
     best = max(found, key=lambda d: (len(finished_members(d)), sum(p.stat().st_size for p in d.glob('*.csv'))))
     run.mkdir(parents=True, exist_ok=True)
-    for p in [*(o for o in sorted(best.iterdir()) if o.suffix in ('.safetensors', '.csv')), best/'config.json']: shutil.copy(p, run/p.name)  # last the file that makes it a run
+    for p in best.iterdir():
+        if p.suffix in ('.safetensors', '.csv'): shutil.copy(p, run/p.name)
+    start_run(run, cfg)  # last what makes it a run
     print(f'{best} is continued: {len(finished_members(best))} of {len(members(cfg))} models are finished')
     return run
 
