@@ -71,7 +71,7 @@ def run_features(
     **kwargs, # For `biomass_nb.tta.ask_each`: store, device, work, …
 ): # Generator of (`Member`, (N, F) float32), model by model
     "The features that each model of a run sees in photos."
-    with torch.device('meta'): width = new_model(replace(read_config(run), weights='')).n_features
+    width = new_model(replace(read_config(run), weights='')).n_features    # not on the device meta, where PyTorch 2.6 cannot load its compiler
     for m, answers in ask_each(run, photos, AskFeatures(), width, **kwargs): yield m, answers[0]
 
 # %% ../nbs/06b_multi.ipynb #6b667268
