@@ -142,7 +142,7 @@ def biomass_train(
 ):
     "Train a model per fold and score the pooled out-of-fold predictions. Start it with `accelerate launch` to train each model on several GPUs."
     from biomass_nb.data import check_writable
-    from biomass_nb.heads import colour_floor
+    from biomass_nb.heads import score_beside
     from biomass_nb.runs import make_config
     from biomass_nb.train import train_folds
     from biomass_nb.tta import oof_views
@@ -155,9 +155,7 @@ def biomass_train(
     if not cfg.n_folds: print(f'trained on all {summary["photos"]} photos, so there is no score; the run is in {out}')
     else:
         oof_views(out, data, store=store)  # so that the run can give intervals without its training photos
-        floor = colour_floor(data, f'{out}/folds.csv', img_size=cfg.img_size, store=store)
-        others = ', '.join(f"{k.replace('_', ' ')} {v}" for k, v in {'ridge on colours': round(floor, 4), **summary['trivial']}.items())
-        print(f"pooled out-of-fold weighted R2 {summary['weighted_r2']} ({others}); the run is in {out}")
+        print(f'{score_beside(out, data, store)}; the run is in {out}')
 
 # %% ../nbs/10_cli.ipynb #ec9692c4
 @command

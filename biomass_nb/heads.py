@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['HEADS', 'as_grams', 'Head', 'group_folds', 'GramHead', 'ridge_head', 'kernel_ridge_head', 'svr_head', 'gp_head',
            'boosting_head', 'head_oof', 'held_out', 'tilted', 'KernelHead', 'side_information', 'Stack', 'stack_of',
-           'embed_folder', 'colour_floor']
+           'embed_folder', 'colour_floor', 'score_beside']
 
 # %% ../nbs/07a_heads.ipynb #523bda84
+import json
 from pathlib import Path
 
 import numpy as np, pandas as pd
@@ -15,6 +16,7 @@ from .data import TARGETS, DataError, add_sums, assign_folds, check_name, find_p
 from .embed import extract, write_features
 from .ensemble import blend, fit_weights
 from .losses import weighted_r2
+from .runs import read_config
 from fastcore.basics import patch
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, PredefinedSplit, cross_val_predict
@@ -333,3 +335,15 @@ def colour_floor(
     df = read_train(data).merge(table[['image_id', 'fold']], on='image_id', validate='1:1')
     X = extract(find_photos(df, data), 'colour', **kwargs).mean()
     return weighted_r2(df[list(TARGETS)].to_numpy(), head_oof(ridge_head(), X, df))
+
+# %% ../nbs/07a_heads.ipynb #39205764
+def score_beside(
+    run, # A finished run with folds
+    data, # Folder with its training photos
+    store=None, # Folder of the photo store
+): # str
+    "The pooled score of a run, and those of guesses that know less."
+    summary = json.loads((Path(run)/'summary.json').read_text())
+    floor = colour_floor(data, Path(run)/'folds.csv', img_size=read_config(run).img_size, store=store)
+    others = {'ridge on colours': round(floor, 4), **summary['trivial']}
+    return f"pooled out-of-fold weighted R2 {summary['weighted_r2']} ({', '.join(f'{k} {v}'.replace('_', ' ') for k, v in others.items())})"

@@ -14,6 +14,7 @@ import numpy as np, pandas as pd
 from .callbacks import OutOfTime
 from .data import COMPONENTS, TARGETS, DataError, add_sums, find_photos, read_test, write_submission
 from .ensemble import BACKBONES, blend, read_oof
+from .heads import score_beside
 from .kaggle import find_data, find_runs, kaggle_input, kaggle_working
 from .losses import weighted_r2
 from .multi import backbone_config, fit_ensemble, train_multi_backbone, weight_rule
@@ -65,10 +66,10 @@ def train_session(
     **kwargs, # For `biomass_nb.train.train_folds`: store, jobs, verbose
 ): # Whether all is trained
     "Train on the attached competition within a session; where there are two GPUs, two folds side by side."
-    run = go_on(run or kaggle_working(), cfg)
-    try: train_folds(find_data(), run, cfg, until=STARTED + 3600*hours, **kwargs)
+    data, run = find_data(), go_on(run or kaggle_working(), cfg)
+    try: train_folds(data, run, cfg, until=STARTED + 3600*hours, **kwargs)
     except OutOfTime as e: return _not_done(f'{e}; {len(finished_members(run))} of {len(members(cfg))} models are finished')
-    print(f'\n{cv_table(run).to_string()}' if cfg.n_folds else 'trained on all photos, so there is no score')
+    print(f"\n{cv_table(run).to_string()}\n\n{score_beside(run, data, kwargs.get('store'))}" if cfg.n_folds else 'trained on all photos, so there is no score')
     return True
 
 def _not_done(what):
