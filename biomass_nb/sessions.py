@@ -20,7 +20,7 @@ from .losses import weighted_r2
 from .multi import backbone_config, fit_ensemble, train_multi_backbone, weight_rule
 from .photos import PhotoStore
 from .runs import TrainConfig, finished_members, members, read_config, start_run
-from .train import train_folds
+from .train import target_r2, train_folds
 from .tta import VIEWS, AskViews, ask_each, check_views, fill_bad
 from .weights import find_weights
 
@@ -54,8 +54,7 @@ def cv_table(
     oof, rows = pd.read_csv(Path(run)/'oof.csv'), {}
     for name, part in [*((f'fold {k}', o) for k, o in oof.groupby('fold')), ('pooled', oof)]:
         y, p = (part[[pre + t for t in TARGETS]].to_numpy() for pre in ('', 'pred_'))
-        spread = ((y - y.mean(0))**2).sum(0)
-        rows[name] = dict(photos=len(part), weighted_r2=weighted_r2(y, p), **dict(zip(TARGETS, 1 - ((y - p)**2).sum(0)/np.where(spread > 0, spread, np.nan))))
+        rows[name] = dict(photos=len(part), weighted_r2=weighted_r2(y, p), **dict(zip(TARGETS, target_r2(y, p))))
     return pd.DataFrame(rows).T.astype(dict(photos=int)).round(3)
 
 # %% ../nbs/09d_sessions.ipynb #60c0ae8d
@@ -90,9 +89,9 @@ def predict_within(
     check_views(run, views)
     good = np.array([k is not None for k in PhotoStore(read_config(run).img_size, store).add(photos, skip_bad=True)])    # decoded before the clock is read
     wanted, done, answers, slowest = VIEWS[views], finished_members(run), {}, 0.
-    for part in (wanted[:1], [v for v in wanted[1:] if not v.turn], [v for v in wanted if v.turn]):
-        start = time.time()
-        if not part or not good.any() or start + slowest*len(part)*len(done) > until: break
+    for part in (wanted[:1], wanted[1:], [v for v in wanted[1:] if not v.turn]):
+        start, looks = time.time(), sum(map(len, answers.values()))
+        if not part or not good.any() or looks > len(done) or start + slowest*len(part)*len(done) > until: continue
         for m, a in ask_each(run, np.array(photos)[good], AskViews(part), len(COMPONENTS), store=store, **kwargs):
             answers.setdefault(m, []).extend(a)
             now = time.time()
@@ -115,11 +114,12 @@ def infer_session(
     "Predict the attached competition's test photos with attached runs and write a submission."
     data, runs, until = find_data(), [Path(o) for o in runs or _attached_runs()], STARTED + 3600*hours
     df, answers = read_test(data), []
+    photos = find_photos(df, data, must_exist=False)
     rule = weight_rule(weights, runs)
     fitted = [1.] if len(runs) == 1 else rule(*_oof(runs)) if weights == 'fitted' else rule(None, None)
     for i, run in enumerate(runs):
         share = time.time() + (until - time.time())/(len(runs) - i)    # of the time that is left
-        answers.append(fill_bad(predict_within(run, find_photos(df, data, must_exist=False), views, share, store), run))
+        answers.append(fill_bad(predict_within(run, photos, views, share, store), run))
     table = write_submission(out or kaggle_working()/'submission.csv', df.image_id, preds := blend(answers, fitted), data)
     print(f"{len(df)} photos, total {preds[:, 4].mean():.1f} g on average; {'; '.join(f'{run.name}: {len(finished_members(run))} models, weight {w:.2f}' for run, w in zip(runs, fitted))}")
     return table

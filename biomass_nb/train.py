@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['new_model', 'ResumableLearner', 'biomass_learner', 'train_fold', 'answer', 'predict_batches', 'load_fold',
-           'out_of_fold', 'oof_table', 'score_table', 'train_folds']
+           'out_of_fold', 'oof_table', 'target_r2', 'score_table', 'train_folds']
 
 # %% ../nbs/03_train.ipynb #ca84ba1b
 import os, platform
@@ -164,20 +164,26 @@ def oof_table(df, preds): # image_id, fold, true and predicted grams
     return pd.concat([df[['image_id', 'fold', *TARGETS]], pred], axis=1)
 
 # %% ../nbs/03_train.ipynb #415d8654
+def target_r2(
+    y, # (N, 5) grams
+    preds, # (N, 5) predicted grams
+): # (5,) NaN for a target that does not vary
+    "The R2 of each target by itself, unweighted."
+    spread = ((y - y.mean(0))**2).sum(0)
+    return 1 - np.divide(((y - preds)**2).sum(0), spread, out=np.full(len(TARGETS), np.nan), where=spread > 0)
+
 def score_table(
     df, # Photos with State, `TARGETS` and `fold`
     preds, # (N, 5) out-of-fold grams
 ): # dict: pooled score, trivial scores, per-target R2 and RMSE, per-state scores
     "Everything that is to be said about out-of-fold predictions in numbers."
     y = df[list(TARGETS)].to_numpy()
-    spread = ((y - y.mean(0))**2).sum(0)
-    r2 = 1 - np.divide(((y - preds)**2).sum(0), spread, out=np.full(len(TARGETS), np.nan), where=spread > 0)
     rmse = ((y - preds)**2).mean(0)**.5
     per_state = {s: weighted_r2(y[df.State == s], preds[df.State == s]) for s in sorted(df.State.unique())}
     clean = lambda v: round(float(v), 4) if np.isfinite(v) else None  # JSON knows no NaN
     return dict(weighted_r2=clean(weighted_r2(y, preds)),
                 trivial={k: clean(weighted_r2(y, p)) for k, p in dict(zeros=0*y, target_means=out_of_fold_means(df), state_means=out_of_fold_means(df, by_state=True)).items()},
-                r2={t: clean(v) for t, v in zip(TARGETS, r2)}, rmse={t: clean(v) for t, v in zip(TARGETS, rmse)}, states={k: clean(v) for k, v in per_state.items()})
+                r2={t: clean(v) for t, v in zip(TARGETS, target_r2(y, preds))}, rmse={t: clean(v) for t, v in zip(TARGETS, rmse)}, states={k: clean(v) for k, v in per_state.items()})
 
 # %% ../nbs/03_train.ipynb #408d897b
 def train_folds(
