@@ -24,7 +24,12 @@ def command(f):
             warnings.simplefilter('ignore')
             warnings.simplefilter('once', DataWarning)
             warnings.showwarning = lambda message, *_: print(f'warning: {_one_line(message)}', file=sys.stderr)
-            try: f(*args, **kwargs)
+            try:
+                f(*args, **kwargs)
+                sys.stdout.flush()
+            except BrokenPipeError:  # nobody reads on, as with | head
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be written goes nowhere
+                sys.exit(141)
             except DataError as e: sys.exit(f'error: {_one_line(e)}')
             except KeyboardInterrupt:
                 print('interrupted; the same command goes on after the last finished step', file=sys.stderr)
