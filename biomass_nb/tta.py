@@ -29,6 +29,8 @@ class View:
     mirror: bool = False  # left to right
     swap: bool = True     # a mirror also swaps the halves; False: the strategy's views of each half by itself
 
+    def __str__(self): return ' + '.join(n for n in ('turn', 'flip', 'mirror') if getattr(self, n)) or 'as it is'
+
     def __call__(self, left, right):
         if self.turn: left, right = (x.rot90(1, (2, 3)) for x in (left, right))
         if self.flip: left, right = (x.flip(2) for x in (left, right))
@@ -184,7 +186,7 @@ def oof_views(
     data=None, # Folder with its training photos; not needed once the table is in the run
     views:str='flip3', # One of `VIEWS`
     store=None, # Folder of the photo store
-): # Table: image_id, fold, State, Sampling_Date, `TARGETS`, and `pred_` and `spread_` of each
+): # Table: image_id, fold, State, Sampling_Date, `TARGETS`, and of each `pred_`, `spread_`, and `view0_`, `view1_`, … which each view says by itself
     "Out-of-fold predictions over views with their spread; kept in the run as `oof_flip3.csv`."
     check_views(run, views)
     path = Path(run)/f'oof_{views}.csv'
@@ -195,6 +197,7 @@ def oof_views(
     preds = out_of_fold(df, photos, run, AskViews(views))
     table = oof_table(df, preds.mean((0, 1))).assign(State=df.State, Sampling_Date=df.Sampling_Date)
     table[[f'spread_{t}' for t in TARGETS]] = view_spread(preds)
+    for v, p in enumerate(preds.mean(0)): table[[f'view{v}_{t}' for t in TARGETS]] = p
     if os.access(run, os.W_OK):  # a run in an attached dataset cannot be written to
         with atomic_path(path) as tmp: table.to_csv(tmp, index=False)
     return table
