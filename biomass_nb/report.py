@@ -27,6 +27,7 @@ def panels(
     import matplotlib.pyplot as plt
     ncols = max(1, min(n, int(width//least)))
     nrows = -(-n//ncols)
+    ncols = -(-n//nrows)  # rather 3 and 2 than 4 and 1
     fig, axs = plt.subplots(nrows, ncols, figsize=(width, shape*width/ncols*nrows), layout='constrained', squeeze=False)
     for ax in axs.flat[n:]: ax.remove()
     for ax in axs.flat[:n]: ax.spines[['top', 'right']].set_visible(False)
@@ -51,7 +52,7 @@ def plot_predictions(
     "Predicted against true grams, with each target's R2 and the pooled score; with bounds, a line over each interval."
     targets, preds = np.asarray(targets, float), np.asarray(preds, float)
     groups = np.array([''] * len(targets)) if groups is None else np.asarray(groups, dtype=str)
-    axs, kinds = panels(5, width, 1.7), np.unique(groups)
+    axs, kinds = panels(5, width, 2.1), np.unique(groups)
     for j, (ax, name) in enumerate(zip(axs, TARGETS)):
         top = 1.05*max(targets[:, j].max(), preds[:, j].max(), 1)
         ax.plot([0, top], [0, top], color='.6', lw=1, zorder=0)
@@ -79,6 +80,7 @@ def plot_residuals(
 ): # Four matplotlib axes: by state, by true grams, by site, by date
     "Where a target is over- and underestimated."
     import matplotlib.pyplot as plt
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     sites = groups_of(table)
     true, res = table[target].to_numpy(), np.asarray(preds)[:, TARGETS.index(target)] - table[target].to_numpy()
     tall = 1.2 + .16*sites.nunique()
@@ -88,7 +90,8 @@ def plot_residuals(
     _strips(axs['site'], res, sites)
     _along(axs['size'], true, res, f'true {short(target)}, g')
     _along(axs['date'], table.Sampling_Date.to_numpy(), res, 'date')
-    axs['date'].tick_params(axis='x', rotation=30)
+    axs['date'].xaxis.set_major_locator(locator := AutoDateLocator(maxticks=6))
+    axs['date'].xaxis.set_major_formatter(ConciseDateFormatter(locator))
     for ax in axs.values(): ax.spines[['top', 'right']].set_visible(False)
     return list(axs.values())
 
@@ -196,7 +199,7 @@ def plot_calibration(
     width:float=8.6, # Of the figure, inches
 ): # Five matplotlib axes, one per target
     "Mean true grams of photos with similar predictions, with 95% intervals that take photos for independent."
-    axs = panels(5, width, 1.7)
+    axs = panels(5, width, 2.1)
     for j, (ax, name) in enumerate(zip(axs, TARGETS)):
         t = calibration(np.asarray(targets)[:, j], np.asarray(preds)[:, j])
         top = 1.05*max(t.pred.max(), (t.true + t.half).max(), 1)
@@ -245,7 +248,7 @@ def plot_shares(
     ax.barh(at + .2, 100*shares.share_of_error, .38, color=COLOURS[1], hatch='//', edgecolor='w', lw=0, label='of the squared error')
     ax.set_yticks(at, shares.index)
     ax.set(xlabel='share, %', ylim=(len(shares) - .4, -.6))
-    ax.legend(fontsize=7, frameon=False)
+    ax.legend(fontsize=7, frameon=False, ncols=2, loc='lower right', bbox_to_anchor=(1, 1), borderpad=0)
     ax.spines[['top', 'right']].set_visible(False)
     return ax
 
