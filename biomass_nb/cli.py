@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Param', 'command', 'spell_flags', 'repeated', 'biomass_demo', 'biomass_synth', 'biomass_check', 'biomass_train',
-           'biomass_pseudo', 'biomass_predict', 'biomass_ensemble', 'biomass_embed', 'biomass_weights', 'biomass_pack']
+           'biomass_pseudo', 'biomass_predict', 'biomass_ensemble', 'biomass_report', 'biomass_embed',
+           'biomass_weights', 'biomass_pack']
 
 # %% ../nbs/10_cli.ipynb #915e564c
 import os, sys, warnings
@@ -243,6 +244,22 @@ def biomass_ensemble(
     write_submission(out, df.image_id, preds, data)
     print(f'\n{out}: {len(df)} photos, {preds.size} rows, total {preds[:, 4].mean():.1f} g on average')
     if intervals: print(f'{write_intervals(out, df.image_id, preds, low, high)}: intervals that shall cover {coverage:.0%} of the photos of new sites')
+
+# %% ../nbs/10_cli.ipynb #95d55d9f
+@command
+def biomass_report(
+    run:repeated('A run folder, as biomass_train leaves it, or the folder of rounds of biomass_pseudo; --run A --run B compares and blends')=None,
+    data:str='data', # Folder with train.csv and its photos, for the worst photos, the maps and the score of colours
+    out:str=None, # The HTML file to write; default report.html in the run folder, in the working folder for several
+    store:str=None, # Folder that keeps decoded photos; default in the user's cache
+):
+    "Write a report on a run, on rounds, or on several runs side by side: one HTML file that opens anywhere."
+    from biomass_nb.data import DataError
+    from biomass_nb.page import write_report
+    if not run: raise DataError('which run? give its folder with --run, twice to compare two')
+    path, lacking = write_report(run, out, data, store)
+    for o in lacking: print(f'not in it: {o}')
+    print(f'the report is {path}')
 
 # %% ../nbs/10_cli.ipynb #3925f07a
 @command

@@ -38,6 +38,7 @@ class Section:
     alt: str = ''               # what the figure says, for those who do not see it
     photos: bool = False        # the figure is made of photos
     table: pd.DataFrame = None  # to print below
+    lacking: str = ''           # why there is nothing to show
 
     @property
     def anchor(self): return '-'.join(''.join(c if c.isalnum() else ' ' for c in self.title.lower()).split())
@@ -178,7 +179,7 @@ def findings(
 def _or_reason(make, *args):
     "The section that `make` makes, or one that says why there is none."
     try: return make(*args)
-    except DataError as e: return Section(make.__doc__.rstrip('.'), f'Not in this report: {e}.')
+    except DataError as e: return Section(make.__doc__.rstrip('.'), f'Not in this report: {e}.', lacking=str(e))
 
 def _said(scores): return 'Weighted R²: ' + ', '.join(f'{k} {v:.3f}' for k, v in scores.items())
 
@@ -351,7 +352,7 @@ def write_report(
     out=None, # The HTML file to write; None: report.html in the folder, in the working folder for several
     data=None, # Folder with the training photos, for the worst photos, the maps and the score of colours
     store=None, # Folder of the photo store
-): # The path written
+): # The path written; list of reasons, one for each section that is lacking
     "Report on a run, on rounds, or on several runs side by side and blended."
     runs, rounds = _expand([Path(run) for run in runs])
     out = check_writable(out or (Path() if len(runs) > 1 else rounds[0] if rounds else runs[0])/'report.html')
@@ -367,7 +368,7 @@ def write_report(
     html = render(sections, _title(runs, rounds), f'{len(r.y)} photos of {r.groups.nunique()} sites in {r.table.State.nunique()} states, {r.table.fold.nunique()} folds; scores are out of fold.', f'{r.score:.3f}',
                   f'weighted R² of {r.name}, 95% interval {{:.3f}} to {{:.3f}}'.format(*score_interval(bootstrap_scores(r.y, [r.preds], r.groups)[:, 0])), findings(r, floor))
     with atomic_path(out) as tmp: tmp.write_text(html, encoding='utf-8')
-    return out
+    return out, [f'{s.title}: {s.lacking}' for s in sections if s.lacking]
 
 def _or_none(f):
     try: return f()
