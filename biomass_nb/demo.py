@@ -15,10 +15,11 @@ from .data import TARGETS, check_name, find_photos, groups_of, mean_grams, read_
 from .embed import extract
 from .heads import colour_floor, ridge_head
 from .losses import weighted_r2
+from .page import write_report
 from .report import plot_predictions
 from .synth import write_quadrats
 from .train import make_config, new_model, train_folds
-from .tta import VIEWS, predict_run
+from .tta import VIEWS, oof_views, predict_run
 
 # %% ../nbs/09a_demo.ipynb #0cfa65d3
 def demo_table(
@@ -36,14 +37,14 @@ def demo_table(
 
 # %% ../nbs/09a_demo.ipynb #b2a370b8
 def run_demo(
-    out, # Folder to make: data/, run/, submission.csv, predictions.png
+    out, # Folder to make: data/, run/ with its report.html, submission.csv, predictions.png
     quick:bool=False, # Fewer photos and epochs: seconds instead of minutes
     seed:int=42, # Of everything
     views:str='flip3', # Of the prediction
     verbose:bool=True, # Print progress
     **changes, # Fields of `TrainConfig` to change
 ): # The table of `demo_table`
-    "Render quadrats, train the folds, predict the test photos of other sites, write a submission, a figure and a table."
+    "Render quadrats, train the folds, predict the test photos of other sites, write a submission, a report, a figure and a table."
     out = Path(out)
     n_train, n_test, n_sites, n_test_sites = (96, 24, 12, 8) if quick else (240, 80, 20, 8)
     cfg = make_config('demo', seed=seed, **{**(dict(epochs=7, n_folds=2, img_size=96, bs=4, tfms='light') if quick else {}), **{k: v for k, v in changes.items() if v is not None}})
@@ -57,6 +58,8 @@ def run_demo(
     test = read_train(data/'test_labels.csv').set_index('image_id').loc[photos.image_id].reset_index()
     axs = plot_predictions(test[list(TARGETS)], preds, test.State, 'test photos of other sites')
     axs[0].figure.savefig(out/'predictions.png', dpi=110)
+    oof_views(out/'run', data, store=out/'store')
+    write_report([out/'run'], data=data, store=out/'store')
     train, see = read_train(data), partial(extract, img_size=cfg.img_size, store=out/'store')
     ridge = ridge_head().fit(see(find_photos(train, data)).mean(), train[list(TARGETS)], groups=groups_of(train))
     floor = colour_floor(data, out/'run'/'folds.csv', img_size=cfg.img_size, store=out/'store')

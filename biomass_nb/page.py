@@ -333,7 +333,7 @@ def round_section(table, results):
     draws = dict(zip(names, bootstrap_scores(results[0].y, [r.preds for r in results], groups).T))
     scores = dict(zip(names, (r.score for r in results)))
     return Section('The rounds', 'The out-of-fold score of the run that labelled first (round 0) and of each round, with 95% intervals from a bootstrap of sites, and how many photos were pseudo-labelled.', 'scores that fall from round to round: the model is taught its own mistakes.',
-                   lambda width: plot_scores(scores, draws, max(scores, key=scores.get), width=width), _said(scores), table=table[['weighted_r2', 'gain', 'photos']])
+                   lambda width: plot_scores(scores, draws, max(scores, key=scores.get), width=width), _said(scores), table=table[['weighted_r2', 'gain', 'photos']].rename_axis(None))
 
 # %% ../nbs/08b_page.ipynb #ba0c0403
 def run_sections(
@@ -374,7 +374,7 @@ def _or_none(f):
     try: return f()
     except DataError: return None
 
-def _title(runs, rounds): return f'{" and ".join(_names(runs))}' if not rounds else f'{rounds[0].name}, best round {runs[0].name}'
+def _title(runs, rounds): return f'{" and ".join(_names(runs))}' if not rounds else f'{rounds[0].resolve().name}: best is {runs[0].name}'
 
 def _names(runs):
     "The shortest ends of the paths that tell the runs apart."
