@@ -9,6 +9,12 @@ from nbconvert import MarkdownExporter
 SITE = 'https://biomass-nb.github.io/biomass_nb/'
 
 
+def page(path):
+    "The page that nbdev and Quarto make of a notebook: its number is not in the address."
+    folder, _, name = path.rpartition('/')
+    return f"{folder}{'/' if folder else ''}{re.sub(r'^[0-9]+[a-zA-Z0-9]*_', '', name.lower())}.html"
+
+
 def render(notebook):
     "The notebook as Markdown for GitHub, and its pictures by file name."
     nb = nbformat.read(notebook, 4)
@@ -23,7 +29,7 @@ def render(notebook):
     body, resources = exporter.from_notebook_node(nb)
     pictures = {Path(name).name: data for name, data in resources['outputs'].items()}
     for name in resources['outputs']: body = body.replace(f'({name})', f'(README_files/{Path(name).name})')
-    body = re.sub(r'\((?!http)([\w/]+)\.ipynb', rf'({SITE}\1.html', body)
+    body = re.sub(r'\((?!http)([\w./]+)\.(?:ipynb|qmd)\b', lambda m: f'({SITE}{page(m[1])}', body)
     return re.sub(r'\n{3,}', '\n\n', body).strip() + '\n', pictures
 
 
