@@ -121,9 +121,9 @@ class Page:
 
 
 class Site:
-    "The processed pages in `proc`, the project in `root`, and symbols as in _modidx.py."
-    def __init__(self, proc, root, syms, tops):
-        self.proc, self.root, self.syms, self.tops = Path(proc), Path(root), syms, tops
+    "The processed pages in `proc`, the project in `root`, symbols as in _modidx.py, and for each library notebook those that it imports."
+    def __init__(self, proc, root, syms, tops, imports):
+        self.proc, self.root, self.syms, self.tops, self.imports = Path(proc), Path(root), syms, tops, imports
         self.pages = {}
         for p in sorted(self.proc.rglob('*')):
             if p.suffix in ('.ipynb', '.qmd') and not any(o.startswith(('.', '_')) for o in p.relative_to(self.proc).parts): self.pages[p.relative_to(self.proc).as_posix()] = Page(p, self.proc)
@@ -286,7 +286,26 @@ def figures(site):
             elif pictures > 1 and (not isinstance(alt, list) or len(alt) != pictures): yield p.name, c['id'], f'{pictures} figures, not as many alt texts', '#| fig-alt: ["…", "…"]'
 
 
-CHECKS = (front_matter, openings, sidebar, internal_links, repository_links, symbols, callouts, figures)
+def drawing(site):
+    "One drawing in four places; every library notebook in it, and no arrow against the imports."
+    fence = lambda kind, text: m[1] if (m := re.search(rf'^```{re.escape(kind)}\n(.*?)^```$', text, re.M | re.S)) else None
+    read = lambda name: (site.root/name).read_text() if (site.root/name).is_file() else ''
+    source = next((f for _, t in site.pages['index.ipynb'].texts if (f := fence('{mermaid}', t))), None)
+    if not source: yield 'index.ipynb', 'page', 'no drawing', 'write a fence of {mermaid}'; return
+    for name, kind in (('README.md', 'mermaid'), ('CONTRIBUTING.md', 'mermaid'), ('nbs/contributing.qmd', '{mermaid}')):
+        if fence(kind, read(name)) != source: yield name, 'drawing', 'not the drawing of nbs/index.ipynb', 'run make readme'
+    nodes = dict(re.findall(r'(\w+)\["(\w+)<br/>', source))
+    for o in sorted(set(site.imports) - set(nodes.values())): yield 'index.ipynb', 'drawing', f'{o} is not in it', 'draw it in nbs/index.ipynb and run make readme'
+    for o in sorted(set(nodes.values()) - {Path(p).stem for p in site.pages}): yield 'index.ipynb', 'drawing', f'{o} is no notebook', 'take it out'
+    reach = lambda o, seen: seen if o in seen else seen | {o} | {x for i in site.imports.get(o, ()) for x in reach(i, seen | {o})}
+    for line in source.splitlines():
+        ends = [o.strip() for o in line.split('-->')] if '-->' in line else []
+        for a, b in zip(ends, ends[1:]):
+            if a not in nodes or b not in nodes: yield 'index.ipynb', 'drawing', f'{a} --> {b}: no such node', 'mend it'
+            elif nodes[b] in reach(nodes[a], frozenset()): yield 'index.ipynb', 'drawing', f'{nodes[a]} --> {nodes[b]}, but {nodes[a]} imports {nodes[b]}', 'turn the arrow'
+
+
+CHECKS = (front_matter, openings, sidebar, internal_links, repository_links, symbols, callouts, figures, drawing)
 
 
 def check(site):
@@ -299,6 +318,7 @@ def check(site):
 def small_site(folder):
     "Write a sound site of two pages and a .qmd; returns its cells by page, to be broken."
     cell = lambda kind, source, **kw: dict(cell_type=kind, id=f'c{abs(hash(source)) % 10**6}', source=source, metadata={}, **({'outputs': []} if kind == 'code' else {}), **kw)
+    drawn_flow = 'flowchart TD\n  a["00_data<br/>tables"]\n  b["index<br/>home"]\n  a --> b\n'
     front = '---\ntitle: {}\ndescription: d\noutput-file: {}.html\n---'
     shown = cell('code', '#| echo: false\nshow_doc(grams)')
     shown['outputs'] = [dict(output_type='display_data', data={'text/markdown': f'---\n\n[source]({GITHUB}/blob/main/lib/data.py#L1)\n\n### grams\n\n```python\ndef grams()\n```'})]
@@ -317,10 +337,11 @@ See [`grams`]({SITE}/data.html#grams), [the photos](#whats-new-in-2.-code-here),
 A note.
 :::
 """
-    pages = {'index.ipynb': [cell('raw', front.format('home', 'index')), cell('markdown', '## Chosen {#chosen}')],
+    pages = {'index.ipynb': [cell('raw', front.format('home', 'index')), cell('markdown', '## Chosen {#chosen}\n\n```{mermaid}\n' + drawn_flow + '```')],
              '00_data.ipynb': [cell('raw', front.format('data', 'data')), cell('markdown', text), shown, drawn]}
-    files = {'proc/about.qmd': '---\ntitle: t\ndescription: d\n---\n\n{{< include ../CONTRIBUTING.md >}}\n', 'CONTRIBUTING.md': f'# Help\n\n[below](#below) [site]({SITE}/index.html#chosen)\n\n## Below\n',
-             'README.md': f'# R\n\n[data]({SITE}/data.html#grams) [help](CONTRIBUTING.md#below)\n', 'lib/data.py': '', 'proc/hill.png': '',
+    files = {'proc/about.qmd': '---\ntitle: t\ndescription: d\n---\n\n{{< include ../CONTRIBUTING.md >}}\n', 'CONTRIBUTING.md': f'# Help\n\n[below](#below) [site]({SITE}/index.html#chosen)\n\n## Below\n\n```mermaid\n{drawn_flow}```\n',
+             'nbs/contributing.qmd': f'```{{mermaid}}\n{drawn_flow}```\n',
+             'README.md': f'# R\n\n[data]({SITE}/data.html#grams) [help](CONTRIBUTING.md#below)\n\n```mermaid\n{drawn_flow}```\n', 'lib/data.py': '', 'proc/hill.png': '',
              'proc/sidebar.yml': 'website: {sidebar: {contents: [index.ipynb, {section: S, contents: [00_data.ipynb, about.qmd]}]}}',
              'proc/_quarto.yml': 'website: {navbar: {right: [{href: about.qmd, text: about}, {href: "https://example.org", text: x}]}}',
              'nbs/index.ipynb': json.dumps(dict(cells=[cell('markdown', '# home\n\n> d')])), 'nbs/00_data.ipynb': json.dumps(dict(cells=[cell('markdown', '# data\n\n> d')]))}
@@ -346,6 +367,9 @@ BROKEN = [  # file, what is replaced, by what, what has to be found
     ('00_data.ipynb', '::: {.callout-note}\nA note.\n:::', ':: {.callout-note}\nA note.\n', 'two colons'),
     ('00_data.ipynb', '#| fig-alt: "A line: it rises."\n', '', 'a figure without alt text'), ('00_data.ipynb', '"A line: it rises."', 'A line: it rises.', 'no YAML'), ('00_data.ipynb', '"A line: it rises."', '""', 'a figure without alt text'),
     ('README.md', 'data.html', '00_data.html', 'the page is data.html'), ('README.md', 'CONTRIBUTING.md#below', 'CONTRIBUTING.md#above', 'has no heading #above'), ('README.md', 'CONTRIBUTING.md', 'HELP.md', 'leads to a file that the repository has not'),
+    ('index.ipynb', 'a --> b', 'b --> a', 'index imports 00_data'), ('index.ipynb', 'a --> b', 'a --> c', 'no such node'), ('index.ipynb', 'a["00_data', 'a["01_data', '00_data is not in it'),
+    ('index.ipynb', 'b["index', 'b["other', 'other is no notebook'), ('index.ipynb', '```{mermaid}', '```', 'no drawing'), ('CONTRIBUTING.md', 'tables', 'photos', 'not the drawing'),
+    ('README.md', 'tables', 'photos', 'not the drawing'), ('nbs/contributing.qmd', 'tables', 'photos', 'not the drawing'),
     ('CONTRIBUTING.md', '#below', '#above', 'has no heading #above'), ('CONTRIBUTING.md', '(#below)', '(README.md)', 'leads to a file that is not there'), ('proc/about.qmd', '../CONTRIBUTING.md', '../HELP.md', 'which is not there'),
 ]
 
@@ -368,7 +392,7 @@ def self_test():
             for name, text in files.items():
                 (tmp/name).parent.mkdir(exist_ok=True, parents=True)
                 (tmp/name).write_text(text)
-            found = check(Site(tmp/'proc', tmp, {'lib.data': {'lib.data.grams': ('data.html#grams', 'lib/data.py')}}, {'lib.data': {'grams'}}))
+            found = check(Site(tmp/'proc', tmp, {'lib.data': {'lib.data.grams': ('data.html#grams', 'lib/data.py')}}, {'lib.data': {'grams'}}, {'00_data': set(), 'index': {'00_data'}}))
         if expected is None:
             for o in found: yield f'site.py: a sound page is faulted: {o}'
         elif not changed: yield f'site.py: {old!r} is not in {file}; mend BROKEN'
@@ -378,17 +402,20 @@ def self_test():
 # --- The site itself
 
 def exported(root):
-    "Symbols by module as _modidx.py has them, and the names that stand at the top of each module, patches among them."
+    "Symbols by module as _modidx.py has them, the names at the top of each module, patches among them, and which notebook imports which."
     from nbdev.doclinks import patch_name
     scope = {}
     exec((root/'biomass_nb'/'_modidx.py').read_text(), scope)
     syms = scope['d']['syms']
     defs = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    tops = {}
+    tops, notebooks, imports = {}, {}, {}
     for m in syms:
-        names = [patch_name(o) for o in ast.parse((root/f"{m.replace('.', '/')}.py").read_text()).body if isinstance(o, defs)]
+        code = (root/f"{m.replace('.', '/')}.py").read_text()
+        notebooks[m.rpartition('.')[2]] = Path(re.search(r'File to edit: (\S+)\.ipynb', code)[1]).name
+        names = [patch_name(o) for o in ast.parse(code).body if isinstance(o, defs)]
         tops[m] = {n for o in names for n in ([o] if isinstance(o, str) else o)}
-    return syms, tops
+        imports[m.rpartition('.')[2]] = set(re.findall(r'^\s*from (?:\.|biomass_nb\.)(\w+) import', code, re.M))
+    return syms, tops, {notebooks[k]: {notebooks[o] for o in v} for k, v in imports.items()}
 
 
 def main():
