@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = 'https://biomass-nb.github.io/biomass_nb'
 GITHUB = 'https://github.com/biomass-nb/biomass_nb'
 CALLOUTS = ('note', 'tip', 'warning', 'important', 'caution')
-NO_SYMBOLS = {'fit', 'predict', 'score', 'main'}  # ordinary words: in backticks they may mean scikit-learn's methods, a column or a branch
+NO_SYMBOLS = {'answer', 'command', 'coverage', 'members', 'pack', 'panels', 'picture', 'progress', 'render', 'repeated', 'resolve', 'short'}  # ordinary words, though functions too: in backticks they may mean a column or an argument
 MD = mistune.create_markdown(renderer=None, plugins=['table', 'strikethrough', 'math'])
 FENCE = re.compile(r'^ {0,3}(`{3,}|~{3,})')
 
@@ -53,7 +53,7 @@ def anchors(texts, github=False):
     "Identifiers of the headings, and those written out, in the texts of one page."
     found = []
     for text in texts:
-        for o in walk(MD(text)):
+        for o in walk(MD(re.sub(r'\.__(\w+?)__', r'.\_\_\1\_\_', text))):
             if o['type'] == 'heading':
                 explicit = re.search(r'\{[^}]*#([\w.:-]+)[^}]*\}\s*$', plain(o))
                 name = explicit[1] if explicit else slug(re.sub(r'\s*\{[^}]*\}\s*$', '', plain(o)), github)
@@ -209,6 +209,9 @@ def sidebar(site):
         bar = read(name).get('navbar') or {}
         for o in entries([bar.get('left', []), bar.get('right', [])]):
             if not o.startswith('http') and o not in site.pages: yield name, o, 'no such page in the navbar', 'mend it'
+        for part in (read(name).get('page-footer') or {}).values():
+            for target, words, _ in links(part) if isinstance(part, str) else ():
+                if wrong := target_problem(site, target, page=site.pages['index.ipynb']): yield name, 'page-footer', f'[{words}]({target}) {wrong[0]}', wrong[1]
 
 
 def internal_links(site):
@@ -224,7 +227,11 @@ def internal_links(site):
 
 
 def repository_links(site):
-    "Links in README.md and CONTRIBUTING.md, as GitHub shows them."
+    "Links in README.md and CONTRIBUTING.md, as GitHub shows them; addresses of the site in kernels and library."
+    for p in sorted([*site.root.glob('kaggle/**/*'), *site.root.glob('biomass_nb/*.py')]):
+        if p.suffix not in ('.ipynb', '.md', '.py') or p.name == '_modidx.py': continue
+        for target in re.findall(rf'(?:{SITE}|{GITHUB}/(?:blob|tree))[\w/.#-]*', p.read_text()):
+            if wrong := target_problem(site, target.rstrip('.'), github=p.relative_to(site.root).as_posix()): yield p.name, 'text', f'{target} {wrong[0]}', wrong[1]
     for name in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md'):
         if not (site.root/name).is_file(): continue
         for target, words, picture in links((site.root/name).read_text()):
@@ -233,7 +240,11 @@ def repository_links(site):
 
 
 def symbols(site):
-    "Every exported symbol is documented; every mention of one in prose is a link."
+    "Every exported symbol is documented and has its name to itself; every mention of one in prose is a link."
+    owners = {}
+    for module, found in site.syms.items():
+        for name in (o.removeprefix(f'{module}.') for o in found):
+            if not any(o.startswith('_') for o in name.split('.')) and owners.setdefault(name, module) != module: yield module, name, f'{owners[name]} exports this name too, and links lead there', 'rename one'
     for module, found in site.syms.items():
         for full, (where, _) in found.items():
             name, (url, _, anchor) = full.removeprefix(f'{module}.'), where.partition('#')
@@ -315,15 +326,15 @@ def check(site):
 
 # --- The proof: a small sound site, and what is found when one thing in it is broken
 
-def small_site(folder):
-    "Write a sound site of two pages and a .qmd; returns its cells by page, to be broken."
-    cell = lambda kind, source, **kw: dict(cell_type=kind, id=f'c{abs(hash(source)) % 10**6}', source=source, metadata={}, **({'outputs': []} if kind == 'code' else {}), **kw)
+def small_site():
+    "A sound site of two notebooks and a .qmd: cells by page, and the other files by path."
+    cell = lambda kind, source: dict(cell_type=kind, id='made-up', source=source, metadata={}, **({'outputs': []} if kind == 'code' else {}))
     drawn_flow = 'flowchart TD\n  a["00_data<br/>tables"]\n  b["index<br/>home"]\n  a --> b\n'
     front = '---\ntitle: {}\ndescription: d\noutput-file: {}.html\n---'
     shown = cell('code', '#| echo: false\nshow_doc(grams)')
     shown['outputs'] = [dict(output_type='display_data', data={'text/markdown': f'---\n\n[source]({GITHUB}/blob/main/lib/data.py#L1)\n\n### grams\n\n```python\ndef grams()\n```'})]
     drawn = cell('code', '#| fig-alt: "A line: it rises."\nplot()')
-    drawn['outputs'] = [dict(output_type='display_data', data={'image/png': 'x', 'text/plain': 'x'})]
+    drawn['outputs'] = [dict(output_type='display_data', data={'image/png': 'x'}), dict(output_type='display_data', data={'text/plain': 'x'})]
     text = f"""## What's new, in 2. `code` here
 
 See [`grams`]({SITE}/data.html#grams), [the photos](#whats-new-in-2.-code-here), [home](index.ipynb), [again](index.html#chosen), [text](about.qmd),
@@ -343,7 +354,9 @@ A note.
              'nbs/contributing.qmd': f'```{{mermaid}}\n{drawn_flow}```\n',
              'README.md': f'# R\n\n[data]({SITE}/data.html#grams) [help](CONTRIBUTING.md#below)\n\n```mermaid\n{drawn_flow}```\n', 'lib/data.py': '', 'proc/hill.png': '',
              'proc/sidebar.yml': 'website: {sidebar: {contents: [index.ipynb, {section: S, contents: [00_data.ipynb, about.qmd]}]}}',
-             'proc/_quarto.yml': 'website: {navbar: {right: [{href: about.qmd, text: about}, {href: "https://example.org", text: x}]}}',
+             'proc/_quarto.yml': 'website: {navbar: {right: [{href: about.qmd, text: about}, {href: "https://example.org", text: x}]}, page-footer: {left: "[a](about.qmd)"}}',
+             'syms.json': json.dumps({'lib.data': {'lib.data.grams': ('data.html#grams', '')}, 'lib.home': {'lib.home.chosen': ('index.html#chosen', '')}}),
+             'kaggle/k/k.ipynb': f'see {SITE}/data.html.',
              'nbs/index.ipynb': json.dumps(dict(cells=[cell('markdown', '# home\n\n> d')])), 'nbs/00_data.ipynb': json.dumps(dict(cells=[cell('markdown', '# data\n\n> d')]))}
     return pages, files
 
@@ -366,6 +379,9 @@ BROKEN = [  # file, what is replaced, by what, what has to be found
     ('00_data.ipynb', '{.callout-note}', '{callout-note}', 'is no callout'), ('00_data.ipynb', '\n\n::: {', '\nText\n::: {', 'follows a line of text'), ('00_data.ipynb', '::: {.callout-note}\nA note.\n:::', '> [!NOTE]\n> A note.', 'on GitHub only'),
     ('00_data.ipynb', '::: {.callout-note}\nA note.\n:::', ':: {.callout-note}\nA note.\n', 'two colons'),
     ('00_data.ipynb', '#| fig-alt: "A line: it rises."\n', '', 'a figure without alt text'), ('00_data.ipynb', '"A line: it rises."', 'A line: it rises.', 'no YAML'), ('00_data.ipynb', '"A line: it rises."', '""', 'a figure without alt text'),
+    ('proc/_quarto.yml', '[a](about.qmd)', '[a](gone.qmd)', 'leads to a page that is not there'), ('kaggle/k/k.ipynb', '/data.html', '/00_data.html', 'the page is data.html'),
+    ('00_data.ipynb', 'text/plain', 'image/jpeg', '2 figures, not as many alt texts'), ('syms.json', 'lib.home.chosen', 'lib.home.grams', 'lib.data exports this name too'), ('syms.json', 'index.html#', 'gone.html#', 'lib.home.chosen has no page'),
+    ('README.md', '[data](', '![](', 'has no alt text'), ('00_data.ipynb', '#| fig-alt: "A line: it rises."', '#| echo', 'write #| name: value'),
     ('README.md', 'data.html', '00_data.html', 'the page is data.html'), ('README.md', 'CONTRIBUTING.md#below', 'CONTRIBUTING.md#above', 'has no heading #above'), ('README.md', 'CONTRIBUTING.md', 'HELP.md', 'leads to a file that the repository has not'),
     ('index.ipynb', 'a --> b', 'b --> a', 'index imports 00_data'), ('index.ipynb', 'a --> b', 'a --> c', 'no such node'), ('index.ipynb', 'a["00_data', 'a["01_data', '00_data is not in it'),
     ('index.ipynb', 'b["index', 'b["other', 'other is no notebook'), ('index.ipynb', '```{mermaid}', '```', 'no drawing'), ('CONTRIBUTING.md', 'tables', 'photos', 'not the drawing'),
@@ -379,20 +395,16 @@ def self_test():
     for file, old, new, expected in [(None, None, None, None), *BROKEN]:
         with tempfile.TemporaryDirectory() as tmp:
             tmp = Path(tmp)
-            pages, files = small_site(tmp)
-            changed = 0
-            for name, cells in pages.items():
-                if name == file:
-                    for c in cells:
-                        for part in (c, *(o['data'] for o in c.get('outputs', []))):
-                            for k, v in part.items():
-                                if isinstance(v, str) and old in v: part[k], changed = v.replace(old, new), changed + 1
-                files[f'proc/{name}'] = json.dumps(dict(cells=cells))
-            if file in files and not changed: changed, files[file] = old in files[file], files[file].replace(old, new)
+            pages, files = small_site()
+            files |= {f'proc/{k}': json.dumps(dict(cells=v), ensure_ascii=False) for k, v in pages.items()}
+            if file in pages: file, old, new = f'proc/{file}', json.dumps(old, ensure_ascii=False)[1:-1], json.dumps(new, ensure_ascii=False)[1:-1]
+            changed = file and old in files[file]
+            if changed: files[file] = files[file].replace(old, new)
             for name, text in files.items():
                 (tmp/name).parent.mkdir(exist_ok=True, parents=True)
                 (tmp/name).write_text(text)
-            found = check(Site(tmp/'proc', tmp, {'lib.data': {'lib.data.grams': ('data.html#grams', 'lib/data.py')}}, {'lib.data': {'grams'}}, {'00_data': set(), 'index': {'00_data'}}))
+            syms = json.loads(files['syms.json'])
+            found = check(Site(tmp/'proc', tmp, syms, {m: {o.rpartition('.')[2] for o in d} for m, d in syms.items()}, {'00_data': set(), 'index': {'00_data'}}))
         if expected is None:
             for o in found: yield f'site.py: a sound page is faulted: {o}'
         elif not changed: yield f'site.py: {old!r} is not in {file}; mend BROKEN'
