@@ -305,6 +305,8 @@ def drawing(site):
     if not source: yield 'index.ipynb', 'page', 'no drawing', 'write a fence of {mermaid}'; return
     for name, kind in (('README.md', 'mermaid'), ('CONTRIBUTING.md', 'mermaid'), ('nbs/contributing.qmd', '{mermaid}')):
         if fence(kind, read(name)) != source: yield name, 'drawing', 'not the drawing of nbs/index.ipynb', 'run make readme'
+    formats = set((yaml.safe_load((site.proc/'_quarto.yml').read_text()) or {}).get('format') or {}) - {'html'}
+    if formats: yield '_quarto.yml', 'format', f'{", ".join(formats)}: there Quarto draws with a browser that it may not find', 'leave html alone'
     nodes = dict(re.findall(r'(\w+)\["(\w+)<br/>', source))
     for o in sorted(set(site.imports) - set(nodes.values())): yield 'index.ipynb', 'drawing', f'{o} is not in it', 'draw it in nbs/index.ipynb and run make readme'
     for o in sorted(set(nodes.values()) - {Path(p).stem for p in site.pages}): yield 'index.ipynb', 'drawing', f'{o} is no notebook', 'take it out'
@@ -354,7 +356,7 @@ A note.
              'nbs/contributing.qmd': f'```{{mermaid}}\n{drawn_flow}```\n',
              'README.md': f'# R\n\n[data]({SITE}/data.html#grams) [help](CONTRIBUTING.md#below)\n\n```mermaid\n{drawn_flow}```\n', 'lib/data.py': '', 'proc/hill.png': '',
              'proc/sidebar.yml': 'website: {sidebar: {contents: [index.ipynb, {section: S, contents: [00_data.ipynb, about.qmd]}]}}',
-             'proc/_quarto.yml': 'website: {navbar: {right: [{href: about.qmd, text: about}, {href: "https://example.org", text: x}]}, page-footer: {left: "[a](about.qmd)"}}',
+             'proc/_quarto.yml': '{format: {html: {toc: true}}, website: {navbar: {right: [{href: about.qmd, text: about}, {href: "https://example.org", text: x}]}, page-footer: {left: "[a](about.qmd)"}}}',
              'syms.json': json.dumps({'lib.data': {'lib.data.grams': ('data.html#grams', '')}, 'lib.home': {'lib.home.chosen': ('index.html#chosen', '')}}),
              'kaggle/k/k.ipynb': f'see {SITE}/data.html.',
              'nbs/index.ipynb': json.dumps(dict(cells=[cell('markdown', '# home\n\n> d')])), 'nbs/00_data.ipynb': json.dumps(dict(cells=[cell('markdown', '# data\n\n> d')]))}
@@ -379,7 +381,7 @@ BROKEN = [  # file, what is replaced, by what, what has to be found
     ('00_data.ipynb', '{.callout-note}', '{callout-note}', 'is no callout'), ('00_data.ipynb', '\n\n::: {', '\nText\n::: {', 'follows a line of text'), ('00_data.ipynb', '::: {.callout-note}\nA note.\n:::', '> [!NOTE]\n> A note.', 'on GitHub only'),
     ('00_data.ipynb', '::: {.callout-note}\nA note.\n:::', ':: {.callout-note}\nA note.\n', 'two colons'),
     ('00_data.ipynb', '#| fig-alt: "A line: it rises."\n', '', 'a figure without alt text'), ('00_data.ipynb', '"A line: it rises."', 'A line: it rises.', 'no YAML'), ('00_data.ipynb', '"A line: it rises."', '""', 'a figure without alt text'),
-    ('proc/_quarto.yml', '[a](about.qmd)', '[a](gone.qmd)', 'leads to a page that is not there'), ('kaggle/k/k.ipynb', '/data.html', '/00_data.html', 'the page is data.html'),
+    ('proc/_quarto.yml', 'toc: true}', 'toc: true}, commonmark: default', 'draws with a browser'), ('proc/_quarto.yml', '[a](about.qmd)', '[a](gone.qmd)', 'leads to a page that is not there'), ('kaggle/k/k.ipynb', '/data.html', '/00_data.html', 'the page is data.html'),
     ('00_data.ipynb', 'text/plain', 'image/jpeg', '2 figures, not as many alt texts'), ('syms.json', 'lib.home.chosen', 'lib.home.grams', 'lib.data exports this name too'), ('syms.json', 'index.html#', 'gone.html#', 'lib.home.chosen has no page'),
     ('README.md', '[data](', '![](', 'has no alt text'), ('00_data.ipynb', '#| fig-alt: "A line: it rises."', '#| echo', 'write #| name: value'),
     ('README.md', 'data.html', '00_data.html', 'the page is data.html'), ('README.md', 'CONTRIBUTING.md#below', 'CONTRIBUTING.md#above', 'has no heading #above'), ('README.md', 'CONTRIBUTING.md', 'HELP.md', 'leads to a file that the repository has not'),
@@ -432,13 +434,14 @@ def exported(root):
 
 def main():
     "Problems of the self-test, of processing, and of the pages."
-    yield from self_test()
     with tempfile.TemporaryDirectory() as tmp:
         ignore = shutil.ignore_patterns('.*', '_proc', '_docs', 'dist', 'build', 'demo', '__pycache__')
         copy = Path(shutil.copytree(ROOT, Path(tmp)/ROOT.name, symlinks=True, ignore=ignore))
-        res = subprocess.run([sys.executable, '-c', 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=0)'], cwd=copy, capture_output=True, text=True)
-        if 'imports and other code' in res.stdout + res.stderr: yield f"a cell mixes imports with other code, which would run it: {res.stderr.split('FAQ.')[-1][:300]}"
-        if res.returncode: yield f'nbdev makes no pages: {res.stderr[-1000:]}'; return
+        nbdev = subprocess.Popen([sys.executable, '-c', 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=0)'], cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        yield from self_test()  # while nbdev works
+        said = nbdev.communicate()[0]
+        if 'imports and other code' in said: yield f"a cell mixes imports with other code, which would run it: {said.split('FAQ.')[-1][:300]}"
+        if nbdev.returncode: yield f'nbdev makes no pages: {said[-1000:]}'; return
         for p in (copy/'nbs').rglob('*'):
             if p.suffix in ('.ipynb', '.qmd') and not (copy/'_proc'/p.relative_to(copy/'nbs')).exists(): yield f'{p.name}: no page was made of it'
         yield from check(Site(copy/'_proc', copy, *exported(copy)))
