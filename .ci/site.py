@@ -298,7 +298,7 @@ def figures(site):
 
 
 def drawing(site):
-    "One drawing in four places; every library notebook in it, and no arrow against the imports."
+    "One drawing in four places, of boxes with a title and notebooks below it; every library notebook in it, and no arrow against the imports."
     fence = lambda kind, text: m[1] if (m := re.search(rf'^```{re.escape(kind)}\n(.*?)^```$', text, re.M | re.S)) else None
     read = lambda name: (site.root/name).read_text() if (site.root/name).is_file() else ''
     source = next((f for _, t in site.pages['index.ipynb'].texts if (f := fence('{mermaid}', t))), None)
@@ -307,15 +307,16 @@ def drawing(site):
         if fence(kind, read(name)) != source: yield name, 'drawing', 'not the drawing of nbs/index.ipynb', 'run make readme'
     formats = set((yaml.safe_load((site.proc/'_quarto.yml').read_text()) or {}).get('format') or {}) - {'html'}
     if formats: yield '_quarto.yml', 'format', f'{", ".join(formats)}: there Quarto draws with a browser that it may not find', 'leave html alone'
-    nodes = dict(re.findall(r'(\w+)\["(\w+)<br/>', source))
-    for o in sorted(set(site.imports) - set(nodes.values())): yield 'index.ipynb', 'drawing', f'{o} is not in it', 'draw it in nbs/index.ipynb and run make readme'
-    for o in sorted(set(nodes.values()) - {Path(p).stem for p in site.pages}): yield 'index.ipynb', 'drawing', f'{o} is no notebook', 'take it out'
+    nodes = {k: set(re.findall(r'\w+', names)) for k, names in re.findall(r'(\w+)\["[^"]*?<br/>([^"]*)"', source)}
+    drawn, declared = set().union(*nodes.values()), set(re.findall(r'(\w+)\(?\[', source))
+    for o in sorted(set(site.imports) - drawn): yield 'index.ipynb', 'drawing', f'{o} is not in it', 'draw it in nbs/index.ipynb and run make readme'
+    for o in sorted(drawn - {Path(p).stem for p in site.pages}): yield 'index.ipynb', 'drawing', f'{o} is no notebook', 'take it out'
     reach = lambda o, seen: seen if o in seen else seen | {o} | {x for i in site.imports.get(o, ()) for x in reach(i, seen | {o})}
     for line in source.splitlines():
-        ends = [o.strip() for o in line.split('-->')] if '-->' in line else []
+        ends = [re.match(r'\w*', o.strip())[0] for o in line.split('-->')] if '-->' in line else []
         for a, b in zip(ends, ends[1:]):
-            if a not in nodes or b not in nodes: yield 'index.ipynb', 'drawing', f'{a} --> {b}: no such node', 'mend it'
-            elif nodes[b] in reach(nodes[a], frozenset()): yield 'index.ipynb', 'drawing', f'{nodes[a]} --> {nodes[b]}, but {nodes[a]} imports {nodes[b]}', 'turn the arrow'
+            if {a, b} - declared: yield 'index.ipynb', 'drawing', f'{a} --> {b}: no such node', 'mend it'
+            elif against := sorted(nodes.get(b, set()) & {x for o in nodes.get(a, ()) for x in reach(o, frozenset())}): yield 'index.ipynb', 'drawing', f'{a} --> {b}, but {a} imports {against[0]}', 'turn the arrow'
 
 
 CHECKS = (front_matter, openings, sidebar, internal_links, repository_links, symbols, callouts, figures, drawing)
@@ -331,7 +332,7 @@ def check(site):
 def small_site():
     "A sound site of two notebooks and a .qmd: cells by page, and the other files by path."
     cell = lambda kind, source: dict(cell_type=kind, id='made-up', source=source, metadata={}, **({'outputs': []} if kind == 'code' else {}))
-    drawn_flow = 'flowchart TD\n  a["00_data<br/>tables"]\n  b["index<br/>home"]\n  a --> b\n'
+    drawn_flow = 'flowchart TD\n  a["tables<br/>00_data"]\n  b["home<br/>index"]\n  a --> b\n'
     front = '---\ntitle: {}\ndescription: d\noutput-file: {}.html\n---'
     shown = cell('code', '#| echo: false\nshow_doc(grams)')
     shown['outputs'] = [dict(output_type='display_data', data={'text/markdown': f'---\n\n[source]({GITHUB}/blob/main/lib/data.py#L1)\n\n### grams\n\n```python\ndef grams()\n```'})]
@@ -385,8 +386,8 @@ BROKEN = [  # file, what is replaced, by what, what has to be found
     ('00_data.ipynb', 'text/plain', 'image/jpeg', '2 figures, not as many alt texts'), ('syms.json', 'lib.home.chosen', 'lib.home.grams', 'lib.data exports this name too'), ('syms.json', 'index.html#', 'gone.html#', 'lib.home.chosen has no page'),
     ('README.md', '[data](', '![](', 'has no alt text'), ('00_data.ipynb', '#| fig-alt: "A line: it rises."', '#| echo', 'write #| name: value'),
     ('README.md', 'data.html', '00_data.html', 'the page is data.html'), ('README.md', 'CONTRIBUTING.md#below', 'CONTRIBUTING.md#above', 'has no heading #above'), ('README.md', 'CONTRIBUTING.md', 'HELP.md', 'leads to a file that the repository has not'),
-    ('index.ipynb', 'a --> b', 'b --> a', 'index imports 00_data'), ('index.ipynb', 'a --> b', 'a --> c', 'no such node'), ('index.ipynb', 'a["00_data', 'a["01_data', '00_data is not in it'),
-    ('index.ipynb', 'b["index', 'b["other', 'other is no notebook'), ('index.ipynb', '```{mermaid}', '```', 'no drawing'), ('CONTRIBUTING.md', 'tables', 'photos', 'not the drawing'),
+    ('index.ipynb', 'a --> b', 'b --> a', 'b imports 00_data'), ('index.ipynb', 'a --> b', 'a --> c', 'no such node'), ('index.ipynb', '<br/>00_data', '<br/>index', '00_data is not in it'),
+    ('index.ipynb', '<br/>index', '<br/>other', 'other is no notebook'), ('index.ipynb', '```{mermaid}', '```', 'no drawing'), ('CONTRIBUTING.md', 'tables', 'photos', 'not the drawing'),
     ('README.md', 'tables', 'photos', 'not the drawing'), ('nbs/contributing.qmd', 'tables', 'photos', 'not the drawing'),
     ('CONTRIBUTING.md', '#below', '#above', 'has no heading #above'), ('CONTRIBUTING.md', '(#below)', '(README.md)', 'leads to a file that is not there'), ('proc/about.qmd', '../CONTRIBUTING.md', '../HELP.md', 'which is not there'),
 ]

@@ -75,7 +75,7 @@ def biomass_demo(
     from biomass_nb.demo import run_demo
     check_writable(f'{out}/submission.csv')
     table = run_demo(out, quick, seed, tta, backbone=backbone, img_size=img_size, epochs=epochs, n_folds=folds)
-    print(f'\nweighted R2\n{table.to_string()}\n\n{out}/submission.csv, {out}/predictions.png and the run {out}/run are written')
+    print(f'\nweighted R2\n{table.to_string()}\n\n{out}/submission.csv, {out}/predictions.png and the run {out}/run with its report.html are written')
 
 # %% ../nbs/10_cli.ipynb #885c830f
 @command
