@@ -441,8 +441,8 @@ def main():
         nbdev = subprocess.Popen([sys.executable, '-c', 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=0)'], cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         yield from self_test()  # while nbdev works
         said = nbdev.communicate()[0]
-        if 'imports and other code' in said: yield f"a cell mixes imports with other code, which would run it: {said.split('FAQ.')[-1][:300]}"
-        if nbdev.returncode: yield f'nbdev makes no pages: {said[-1000:]}'; return
+        for o in re.findall(r'imports and other code\. See FAQ\.\n---\n(.*?)\n---\n', said, re.S): yield f'a cell mixes imports with other code, which nbdev runs for that; give the imports a cell of their own: {o[:200]!r}'
+        if nbdev.returncode: yield f'nbdev makes no pages: …{said.strip()[-500:]!r}'; return
         for p in (copy/'nbs').rglob('*'):
             if p.suffix in ('.ipynb', '.qmd') and not (copy/'_proc'/p.relative_to(copy/'nbs')).exists(): yield f'{p.name}: no page was made of it'
         yield from check(Site(copy/'_proc', copy, *exported(copy)))
