@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STUBS', 'CAMERA', 'NEAREST', 'LEVEL', 'list_photos', 'parse_quadrat', 'AskBoth', 'training_features',
-           'predict_folder', 'folder_summary', 'contact_sheet']
+           'predict_folder', 'folder_summary', 'contact_sheet', 'plot_totals', 'write_folder_report']
 
 # %% ../nbs/08c_folder.ipynb #eeb9d437
 import hashlib, json, os, re, shutil, warnings
@@ -19,6 +19,7 @@ from .data import COMPONENTS, TARGETS, DataError, DataWarning, add_sums, atomic_
 from .intervals import apply_intervals, fit_run_intervals
 from .multi import pool_features, run_features
 from .photos import load_photo
+from .page import Section, render
 from .report import COLOURS, panels, short
 from .runs import read_config, read_metadata
 from .train import new_model
@@ -247,3 +248,53 @@ def contact_sheet(
         ax.set_title(f'{name}\n{row.Dry_Total_g:.0f} g: green {row.Dry_Green_g:.0f}, dead {row.Dry_Dead_g:.0f}, clover {row.Dry_Clover_g:.0f}', fontsize=6.5)
         if marked: ax.set_xlabel(f'unlike the training photos ({row.distance:.1f})', fontsize=6.5)
     return axs
+
+# %% ../nbs/08c_folder.ipynb #ae85b143
+def plot_totals(
+    table, # As `predict_folder` gives it
+    width:float=8.6, # Of the figure, inches
+): # matplotlib axes
+    "Totals in order, in kg/ha, with their bounds where there are some; photos unlike the training photos as crosses."
+    import matplotlib.pyplot as plt
+    t = table[table.GDM_g.notna()].sort_values('Dry_Total_g', ignore_index=True)
+    _, ax = plt.subplots(figsize=(width, 2.8), layout='constrained')
+    kg, marked = t[_kg_ha('Dry_Total_g')], _marked(t)
+    if 'Dry_Total_g_low' in t: ax.fill_between(t.index, *(t[f'Dry_Total_g_{o}']*(kg/t.Dry_Total_g).median() for o in ('low', 'high')), color='.88', lw=0, label='interval')
+    ax.scatter(t.index[~marked], kg[~marked], s=8, color=COLOURS[0], lw=0, label='photo')
+    if marked.any(): ax.scatter(t.index[marked], kg[marked], s=26, color=COLOURS[1], marker='x', label='unlike the training photos')
+    ax.set(xlabel='photos, in order of their total', ylabel='total, kg/ha', ylim=(0, None))
+    ax.spines[['top', 'right']].set_visible(False)
+    ax.legend(fontsize=7, frameon=False, loc='upper left')
+    return ax
+
+# %% ../nbs/08c_folder.ipynb #51968fc1
+def write_folder_report(
+    out, # The HTML file to write
+    folder, # Folder of photos
+    table, # Of these, as `predict_folder` gives it
+    run, # The run that predicted them
+    coverage:float=None, # Of the intervals in the table
+    n:int=36, # Photos on the contact sheet
+): # The path written
+    "Report on a folder of photos: one HTML file that opens anywhere."
+    out, summary, marked = check_writable(out), folder_summary(table), table[_marked(table)].sort_values('distance', ascending=False)
+    total, bad, odd = summary.loc['all'], table[table.GDM_g.isna()], table[table.GDM_g.notna() & table.note.fillna('').ne('')]
+    bounds = f'; the band holds the weighed total of {coverage:.0%} of the photos of new sites' if coverage else ''
+    columns = {k: k.replace('_kg_ha', ', kg/ha').replace('_sd', ', sd') for k in summary}
+    sections = [
+        Section('By folder', 'Mean and standard deviation over photos, in kilograms of dry matter per hectare.', 'a folder that differs from its neighbours in nothing but the light.', table=summary.rename(columns=columns)),
+        Section('All totals', f'The total of each photo, from the lightest to the heaviest{bounds}.', 'a step, or a plateau at one value: the model does not tell these photos apart.', lambda width: plot_totals(table, width),
+                f'Totals of {len(table) - len(bad)} photos, mean {total.Total_kg_ha:.0f} kg/ha'),
+        Section('Contact sheet', 'Those unlike the training photos first, then the heaviest, the lightest, and an even sample.', 'grams that a look at the photo contradicts.', lambda width: contact_sheet(folder, table, n, width),
+                f'Photos with their grams; {len(marked)} of all are marked as unlike the training photos', photos=True)]
+    facts = lambda t, *names: t[['photo', *names]].head(40).set_index('photo').rename_axis(None)
+    if len(marked): sections.append(Section('Unlike the training photos', f'{len(marked)} of {len(table)} photos are further from all training photos than 99% of the photos of sites that were left out in training (distance 1); the 40 farthest are listed.',
+                                            'they look like pasture: then it is pasture that the run does not know.', table=facts(marked, 'distance', 'Dry_Total_g', 'note')))
+    if len(odd): sections.append(Section('Odd shapes', f'{len(odd)} photos are not about twice as wide as high.', 'more than the quadrat is in the picture.', table=facts(odd, 'note')))
+    if len(bad): sections.append(Section('Unreadable', f'{len(bad)} photos have no grams.', table=facts(bad, 'note')))
+    findings = [f'{len(bad)} of {len(table)} photos cannot be used.'] if len(bad) else []
+    if len(marked): findings.append(f'{len(marked)} of {len(table)} photos are unlike the training photos; their grams, and their intervals, are not to be trusted.')
+    if table.unlike.isna().sum() > len(bad): findings.append('Nothing is known of the training photos, so photos unlike them are not marked.')
+    html = render(sections, f'{Path(folder).resolve().name}: dry matter', f'Predicted by {Path(run).resolve().name}, which answers for quadrats like those that it was trained on.', f'{total.Total_kg_ha:,.0f} kg/ha', f'on average over {len(table) - len(bad)} photos', findings)
+    with atomic_path(out) as tmp: tmp.write_text(html, encoding='utf-8')
+    return out
