@@ -176,12 +176,12 @@ def predict_folder(
     chunk:int=500, # Photos at a time
 ): # Table, a row per photo: photo, grams and kg/ha of each target, bounds if asked, distance, unlike, note
     "Predict a folder of photos; interrupted and called again it goes on."
-    out, photos = check_writable(out), list_photos(folder)
     check_views(run, views)
+    out, ask, width, photos, parts = check_writable(out), AskBoth(views), _width(run), list_photos(folder), []
     known, work = _known_or_none(run, data, store), out.with_name(f'{out.name}.work')
     model = fit_run_intervals(run, data, views, coverage, store) if intervals else None
     files = [(p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in photos]
-    mark, ask, width, parts = fingerprint(run, read_config(run), views, known is None), AskBoth(views), _width(run), []
+    mark = fingerprint(run, read_config(run), views, known is None)
     for i in progress(range(0, len(photos), chunk), f'{len(photos)} photos'):
         path = work/f'{hashlib.blake2b(repr((mark, files[i:i + chunk])).encode(), digest_size=16).hexdigest()}.npz'
         if not path.exists():
