@@ -149,6 +149,7 @@ def biomass_train(
     "Train a model per fold and score the pooled out-of-fold predictions. Start it with `accelerate launch` to train each model on several GPUs."
     from biomass_nb.data import check_writable
     from biomass_nb.heads import score_beside
+    from biomass_nb.folder import training_features
     from biomass_nb.runs import make_config
     from biomass_nb.train import train_folds
     from biomass_nb.tta import oof_views
@@ -160,7 +161,8 @@ def biomass_train(
     if int(os.environ.get('RANK', 0)): return  # one of several processes speaks
     if not cfg.n_folds: print(f'trained on all {summary["photos"]} photos, so there is no score; the run is in {out}')
     else:
-        oof_views(out, data, store=store)  # so that the run can give intervals without its training photos
+        oof_views(out, data, store=store)  # so that the run can give intervals without its training photos,
+        training_features(out, data, store)  # and mark photos unlike them
         print(f'{score_beside(out, data, store)}; the run is in {out}')
 
 # %% ../nbs/10_cli.ipynb #ec9692c4
@@ -191,18 +193,23 @@ def biomass_predict(
     data:str='data', # Folder with test.csv and the photos; for --ttt, and for the first --intervals of views other than flip3, also train.csv and its photos
     run:str='run', # Run folder, as biomass_train leaves it
     out:str='submission.csv', # The csv file to write
+    photos:str=None, # Folder of photos of your own, to predict instead of test.csv: a row of grams and kg/ha for each
     tta:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
     intervals:bool=False, # Write bounds as well, beside the submission
     coverage:float=.9, # Share of the photos of new sites that the intervals shall cover
+    quadrat:str='70x30', # With --photos: size in cm of the quadrats that the run was trained on, for kg/ha
+    report:bool=False, # With --photos: write a report beside the table
     ttt:float=0., # Minutes for test-time training, prediction included; 0: none
     bad_photos:str='stop', # Photos that cannot be read: stop, or mean to fill in the training mean
     store:str=None, # Folder that keeps decoded photos; default in the user's cache
 ):
-    "Predict the test photos over views and folds and write a submission."
-    from biomass_nb.data import check_name, check_writable, find_photos, read_test, write_submission
+    "Predict the test photos, or a folder of photos, over views and folds."
+    if photos: return _predict_own(photos, run, out, data, tta, intervals, coverage, quadrat, report, ttt, store)
+    from biomass_nb.data import DataError, check_name, check_writable, find_photos, read_test, write_submission
     from biomass_nb.intervals import run_intervals, write_intervals
     from biomass_nb.pseudo import ttt_predict
     from biomass_nb.tta import fill_bad, predict_views, view_spread
+    if report: raise DataError('--report goes with --photos; of a run, biomass_report writes one')
     check_name(bad_photos, ('stop', 'mean'), 'value of --bad_photos')
     check_writable(out)
     df, skip = read_test(data), bad_photos == 'mean'
@@ -215,6 +222,18 @@ def biomass_predict(
     write_submission(out, df.image_id, preds, data)
     print(f'{out}: {len(df)} photos, {preds.size} rows, total {preds[:, 4].mean():.1f} g on average')
     if intervals: print(f'{write_intervals(out, df.image_id, preds, *bounds)}: intervals that shall cover {coverage:.0%} of the photos of new sites')
+
+def _predict_own(photos, run, out, data, tta, intervals, coverage, quadrat, report, ttt, store):
+    "A folder of photos instead of the competition's tables."
+    from pathlib import Path
+    from biomass_nb.data import DataError, check_writable
+    from biomass_nb.folder import folder_summary, parse_quadrat, predict_folder, write_folder_report
+    if ttt: raise DataError('--ttt is for the photos of test.csv; leave it out with --photos')
+    html = Path(out).with_suffix('.html')
+    if report: check_writable(html)
+    table = predict_folder(run, photos, out, data if (Path(data)/'train.csv').is_file() else None, tta, intervals, coverage, parse_quadrat(quadrat), store)
+    print(f'{folder_summary(table).round(0).to_string()}\n\n{out}: {len(table)} photos' + (f'; intervals shall cover {coverage:.0%} of the photos of new sites' if intervals else ''))
+    if report: print(f'the report is {write_folder_report(html, photos, table, run, coverage if intervals else None)}')
 
 # %% ../nbs/10_cli.ipynb #9e0bbd79
 @command
