@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import torch
+from biomass_nb.callbacks import pick_precision
 from biomass_nb.data import find_photos, read_train
 from biomass_nb.model_film import BiomassModel
 from biomass_nb.synth import write_quadrats
@@ -97,6 +98,7 @@ def options(doc, img_size, photos):
     p.add_argument('--precision', default='auto', help="the library's: fp32, fp16, bf16; auto takes the card's best")
     p.add_argument('--repeats', type=int, default=3, help='runs of each side, in turn; the median counts')
     p.add_argument('--json', type=Path, help='file for the results')
+    p.add_argument('--out', type=Path, help='csv file for the speeds of each run; rows of other machines and settings in it stay')
     p.add_argument('--part', help=argparse.SUPPRESS)  # what a process of its own is to do,
     p.add_argument('--folder', type=Path, help=argparse.SUPPRESS)  # and where
     return p
@@ -114,8 +116,24 @@ def in_process(part, folder):
     subprocess.run([sys.executable, *sys.argv, '--part', part, '--folder', folder], check=True)
     return (json.loads((Path(folder)/f'{part}.json').read_text()) or {}) | dict(load=load)
 
-def compare(o, check, show, **parts):
-    "Draw once, run both sides in turn, check each pair of runs, show the medians."
+def machine(): return f"{os.cpu_count()} cores, {torch.cuda.get_device_name() if DEVICE.type == 'cuda' else 'no GPU'}"
+
+SETTING = 'machine', 'backbone', 'img_size', 'bs'
+
+def keep(o, runs, rate):
+    "Write a row for each run and side to `--out`, in place of those of the same machine and setting."
+    setting = dict(zip(SETTING, (machine(), o.backbone, str(o.img_size), str(o.bs))))
+    with_precision = dict(strategy='fp32', library=pick_precision(o.precision, DEVICE))
+    new = [setting | dict(run=i, side=side, precision=precision, **{k: f'{v:.5g}' for k, v in rate(o, r).items()}, peak_mb=f"{r['peak_mb']:.0f}", gpu_mb=f"{r['gpu_mb']:.0f}", load=f"{r['load']:.1f}")
+           for i, pair in enumerate(runs) for (side, precision), r in zip(with_precision.items(), pair)]
+    old = list(csv.DictReader(o.out.open(newline=''))) if o.out.exists() else []
+    with o.out.open('w', newline='') as f:
+        w = csv.DictWriter(f, list(new[0]), lineterminator='\n')
+        w.writeheader()
+        w.writerows([r for r in old if any(r[k] != v for k, v in setting.items())] + new)
+
+def compare(o, check, show, rate, **parts):
+    "Draw once, run both sides in turn, check each pair of runs, show the medians; `rate` gives the speeds that are kept."
     if o.part: return (o.folder/f'{o.part}.json').write_text(json.dumps(parts[o.part](o)))
     if o.photos % o.bs: raise SystemExit(f'--photos {o.photos} must be a multiple of --bs {o.bs}')
     sides, runs = ('strategy', 'library'), []
@@ -128,4 +146,5 @@ def compare(o, check, show, **parts):
     show(o, *mid)
     loads = [r['load'] for pair in runs for r in pair]
     print(f'{DEVICE.type}, {os.cpu_count()} cores, load average {min(loads):.1f} to {max(loads):.1f}; medians of {o.repeats}')
+    if o.out: keep(o, runs, rate)
     if o.json: o.json.write_text(json.dumps(dict(options={k: str(v) for k, v in vars(o).items()}, device=DEVICE.type, cores=os.cpu_count(), torch=torch.__version__, median=dict(zip(sides, mid)), runs=[dict(zip(sides, r)) for r in runs]), indent=1) + '\n')

@@ -1,6 +1,6 @@
 """Seconds of two predictions of the same photos with the same weights: the strategy's and `predict_run`'s
 
-    python benchmarks/predict.py
+    python benchmarks/predict.py --out benchmarks/predict.csv  # which nbs/results.ipynb shows
     python benchmarks/predict.py --backbone vit_large_patch16_dinov3_qkvb --img_size 512  # with a GPU
 
 The strategy's prediction (2.4 and 3.2 of the write-up) has a DataLoader for each of its eight views, whose processes open,
@@ -92,6 +92,8 @@ def check(o, strategy, library):
     assert a.shape == b.shape == (o.photos, 5) and np.isfinite([a, b]).all(), 'grams are lacking'
     assert not exact or library['difference'] < 1e-4*min(1, 100*library['spread']), f"the sides differ by {library['difference']:.2g} g"
 
+def rate(o, r): return dict(photos_s=o.photos/r['whole_wall'], compute_photos_s=o.photos/r['alone_wall'])
+
 def show(o, s, l):
     print(f"{'':10}{'whole':>9}{'input':>9}{'compute':>9} s{'CPU s':>9}{'photos/s':>10}{'of ceiling':>12}{'peak MB':>9}{'a worker MB':>13}{'GPU MB':>8}")
     for name, r in (('strategy', s), ('library', l)):
@@ -106,4 +108,4 @@ def show(o, s, l):
 if __name__ == '__main__':
     p = options(__doc__, img_size=128, photos=48)
     p.add_argument('--folds', type=int, default=2, help='models of the run')
-    compare(p.parse_args(), check, show, draw=draw, strategy=strategy, library=library)
+    compare(p.parse_args(), check, show, rate, draw=draw, strategy=strategy, library=library)

@@ -1,12 +1,12 @@
 """Heads on frozen features, scored on real labels: folds by (State, Sampling_Date), and photo by photo for the lesson.
 
-    python benchmarks/real_labels.py --data DIR
+    python benchmarks/real_labels.py --data DIR --out benchmarks/real_labels.csv
 
 DIR holds train.csv, and for each backbone embeddings_NAME.npy with its ids, a line each, in embeddings_NAME_ids.txt or, for all,
 embeddings_ids.txt. Photos are in folds of `biomass_nb.data.assign_folds`, one seed after the other. Each head is fitted on four
 folds, chooses its settings and the blend its weights on folds of these alone, and predicts the fifth. So do the factors and the state
 classifier that tidy the blend as `biomass_nb.ensemble` does. The predictions of all five are pooled and scored once; shown is the mean
-over seeds and their standard deviation.
+over seeds and their standard deviation. With --out the score of each seed is kept; nbs/results.ipynb shows them, beside those of peers.csv.
 """
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # a process for each core instead
@@ -68,6 +68,7 @@ def main():
     p.add_argument('--folds', type=int, default=5)
     p.add_argument('--seeds', type=int, default=3)
     p.add_argument('--jobs', type=int, default=os.cpu_count())
+    p.add_argument('--out', type=Path, help='csv file for the scores, a row for each seed and predictor')
     args = p.parse_args()
     warnings.formatwarning = lambda message, *_: f'warning: {message}\n'
     start = time.time()
@@ -76,6 +77,9 @@ def main():
     widths = {name: x.shape[1] for name, x in features.items()}
     print(f"{len(df)} photos; features {', '.join(f'{k} ({n} wide)' for k, n in widths.items())}; {args.folds} folds x {args.seeds} seeds", flush=True)
     tables = {name: scores(df, np.hstack(list(features.values())), widths, args, leaky) for name, leaky in {'grouped': False, 'by photo': True}.items()}
+    if args.out:
+        rows = pd.concat([t.rename_axis('predictor').reset_index().melt('predictor', var_name='seed', value_name='weighted_r2').assign(folds=name) for name, t in tables.items()])
+        rows[['seed', 'folds', 'predictor', 'weighted_r2']].to_csv(args.out, index=False, float_format='%.4f', lineterminator='\n')
     shown = pd.DataFrame({(name, k): getattr(t, k)(axis=1, **({'ddof': 0} if k == 'std' else {})) for name, t in tables.items() for k in ('mean', 'std')})
     print(f'\npooled out-of-fold weighted R2\n{shown.round(3).to_string()}\n\n{time.time() - start:.0f} s')
 

@@ -1,6 +1,6 @@
 """Photos per second of two training loops on the same photos: the strategy's and `train_fold`'s
 
-    python benchmarks/train_loop.py
+    python benchmarks/train_loop.py --out benchmarks/train_loop.csv  # which nbs/results.ipynb shows
     python benchmarks/train_loop.py --backbone vit_large_patch16_dinov3_qkvb --img_size 512  # with a GPU
 
 The strategy's loop (2.2 and 2.3 of the write-up) opens and resizes the JPEG of every photo in every epoch in a DataLoader's
@@ -91,6 +91,8 @@ def check(o, *sides):
         assert steps == o.epochs*(o.epoch_photos//o.bs), f'{name}: {steps} steps'
         if r['loop'] > 1.05*r['alone']: print(f"{name}: {r['loop']:.1f} photos/s, but only {r['alone']:.1f} without input: the machine is busy, repeat this")
 
+def rate(o, r): return dict(photos_s=r['loop'], compute_photos_s=r['alone'])
+
 def show(o, s, l):
     print(f"{'photos/s':10}{'loop':>8}{'waiting':>9}{'compute':>9}{'of ceiling':>12}{'peak MB':>9}{'a worker MB':>13}{'GPU MB':>8}")
     for name, r in (('strategy', s), ('library', l)):
@@ -103,4 +105,4 @@ if __name__ == '__main__':
     p.add_argument('--epoch_photos', type=int, default=192, help='photos trained on per epoch; those drawn come again (285 in the competition)')
     p.add_argument('--epochs', type=int, default=4, help='the first is not counted')
     p.add_argument('--grad_checkpointing', action='store_true', help="the library's recipe for 16 GB")
-    compare(p.parse_args(), check, show, draw=draw_photos, strategy=strategy, library=library)
+    compare(p.parse_args(), check, show, rate, draw=draw_photos, strategy=strategy, library=library)
