@@ -7,7 +7,7 @@ __all__ = ['STUBS', 'CAMERA', 'NEAREST', 'LEVEL', 'list_photos', 'parse_quadrat'
            'predict_folder', 'folder_summary', 'contact_sheet', 'plot_totals', 'write_folder_report']
 
 # %% ../nbs/08c_folder.ipynb #eeb9d437
-import hashlib, json, os, re, shutil, warnings
+import gc, hashlib, json, os, re, shutil, warnings
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -188,6 +188,7 @@ def predict_folder(
             answers = _ask_chunk(run, photos[i:i + chunk], ask, width, known, store or work/'chunk', work/'chunk'/'answers')
             with atomic_path(path) as tmp, open(tmp, 'wb') as f: np.savez(f, **answers)
             shutil.rmtree(work/'chunk')
+            gc.collect()  # the loaders of a chunk keep threads
         parts.append(dict(np.load(path)))
     table = _table([f[0] for f in files], *(np.concatenate([o[k] for o in parts]) for k in ('grams', 'spread', 'distance', 'note')), area, model)
     bad = table[table.GDM_g.isna()]
