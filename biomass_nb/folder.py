@@ -280,10 +280,10 @@ def write_folder_report(
     "Report on a folder of photos: one HTML file that opens anywhere."
     out, summary, marked = check_writable(out), folder_summary(table), table[_marked(table)].sort_values('distance', ascending=False)
     total, bad, odd = summary.loc['all'], table[table.GDM_g.isna()], table[table.GDM_g.notna() & table.note.fillna('').ne('')]
-    bounds = f'; the band holds the weighed total of {coverage:.0%} of the photos of new sites' if coverage else ''
-    columns = {k: k.replace('_kg_ha', ', kg/ha').replace('_sd', ', sd') for k in summary}
+    bounds = f'; the band shall hold the weighed total of {coverage:.0%} of the photos of new sites' if coverage else ''
+    kg = {f'{k}, kg/ha': [f'{m:,.0f} ± {s:,.0f}' for m, s in zip(summary[f'{k}_kg_ha'], summary[f'{k}_sd'].fillna(0))] for k in map(short, (*COMPONENTS, 'Dry_Total_g'))}
     sections = [
-        Section('By folder', 'Mean and standard deviation over photos, in kilograms of dry matter per hectare.', 'a folder that differs from its neighbours in nothing but the light.', table=summary.rename(columns=columns)),
+        Section('By folder', 'Mean and standard deviation over photos, dry matter.', 'a folder that differs from its neighbours in nothing but the light.', table=summary[['photos']].assign(**kg, **summary[['flagged', 'unreadable']])),
         Section('All totals', f'The total of each photo, from the lightest to the heaviest{bounds}.', 'a step, or a plateau at one value: the model does not tell these photos apart.', lambda width: plot_totals(table, width),
                 f'Totals of {len(table) - len(bad)} photos, mean {total.Total_kg_ha:.0f} kg/ha'),
         Section('Contact sheet', 'Those unlike the training photos first, then the heaviest, the lightest, and an even sample.', 'grams that a look at the photo contradicts.', lambda width: contact_sheet(folder, table, n, width),

@@ -78,7 +78,7 @@ ul.findings { padding-left: 0; list-style: none }  ul.findings li { border-left:
 nav ol { columns: 2; padding-left: 1.4rem; margin: .3rem 0 }  a { color: #0057a3 }
 picture img { width: 100%; height: auto; margin-top: .6rem }
 .table { overflow-x: auto; overflow-wrap: normal }  table { border-collapse: collapse; font-size: .85rem; margin-top: .6rem; font-variant-numeric: tabular-nums }
-th, td { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }  th:first-child { text-align: left; padding-left: 0 }
+th, td { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }  td:last-child { white-space: normal }  th:first-child { text-align: left; padding-left: 0 }
 footer { padding: 1rem 0; font-size: .85rem }
 @media (max-width: 640px) { nav ol { columns: 1 } body { padding: .8rem } }
 @media print { nav { display: none } section { break-inside: avoid } body { max-width: none; font-size: 11pt } a { color: inherit; text-decoration: none } }
