@@ -106,6 +106,7 @@ footer { padding: 1rem 0; font-size: .85rem }
 </html>
 '''
 
+# %% ../nbs/08b_page.ipynb #0c8e4d6f
 def _html_table(t):
     "A table with three decimals in columns of small numbers, and one in others."
     from markupsafe import Markup
@@ -195,6 +196,7 @@ def score_section(r:Result, floor=None):
                    'the interval of the model reaches the guesses.', lambda width: plot_scores(shown, draws, r.name, width=width),
                    f'Weighted R² {r.score:.3f}, 95% interval {low:.3f} to {high:.3f}; ' + ', '.join(f'{k} {v:.3f}' for k, v in shown.items() if k != r.name), table=each)
 
+# %% ../nbs/08b_page.ipynb #094edfb5
 def prediction_section(r:Result):
     "Predicted against true grams."
     bounds, text = {}, 'Each photo out of fold, coloured by state'
@@ -208,6 +210,7 @@ def residual_section(r:Result):
     return Section('Residuals by state, size, site and date', 'Predicted minus true total of each photo; diamonds are means.', 'rows on one side of zero, or a slope: light quadrats overestimated and heavy ones underestimated.',
                    lambda width: plot_residuals(r.table, r.preds, width=width), f'Residuals of the total: mean {np.mean(r.preds[:, 4] - r.y[:, 4]):+.1f} g; by site from {res.min():+.1f} g ({res.idxmin()}) to {res.max():+.1f} g ({res.idxmax()})')
 
+# %% ../nbs/08b_page.ipynb #e46b958e
 def calibration_section(r:Result):
     "Calibration."
     t = calibration(r.y[:, 4], r.preds[:, 4])
