@@ -22,10 +22,13 @@ wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and 
 	.venv-wheel/bin/pip install --quiet dist/*.whl
 	.venv-wheel/bin/python .ci/versions.py
 	cd dist && ../.venv-wheel/bin/biomass_demo --quick --out demo
-	cd dist && ../.venv-wheel/bin/biomass_ensemble --run demo/run --run demo/run2 --data demo/data --bad_photos mean 2>&1 | grep 'demo/run2/oof.csv: no such file'  # flags, whatever fastcore makes of them
+# Newer versions of fastcore spell --bad_photos as --bad-photos; both have to be understood.
+	cd dist && ../.venv-wheel/bin/biomass_ensemble --run demo/run --run demo/run2 --data demo/data \
+		--bad_photos mean 2>&1 | grep 'demo/run2/oof.csv: no such file'
 
 $(VENV)/ready: settings.ini constraints.txt setup.py pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11 …")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or newer is needed; make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'

@@ -1,9 +1,11 @@
-"""The kernels of kaggle/ from top to bottom on an imitation of Kaggle: its folders, a clean environment, no network.
+"""The kernels of kaggle/ from top to bottom on an imitation of Kaggle: its folders, clean images, no network.
 
     python .ci/kaggle.py
 
-The environment has what the tests' environment has, but for biomass_nb and nbdev; biomass_nb comes from a wheel in an attached dataset.
-A connection to anywhere but this machine is an error there. Weights are made up, of small backbones, in the files that biomass_weights makes.
+An image has what the tests' environment has, but for biomass_nb, nbdev and one package that biomass_nb needs.
+The kernel 11_wheels finds out which, and fetches it from a folder in the place of the package index. The
+others install what it leaves. A connection to anywhere but this machine is an error. Weights are made up,
+of small backbones, in the files that biomass_weights makes. Two chains of kernels run side by side.
 """
 import json
 import os
@@ -14,25 +16,33 @@ import sysconfig
 import tempfile
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import distribution
 from pathlib import Path
+from zipfile import ZipFile
 
 import nbformat
+import numpy as np
 import pandas as pd
 import timm
 from biomass_nb.data import TARGETS, check_grams, read_test
-from biomass_nb.pack import build_wheel
+from biomass_nb.kaggle.wheels import build_wheel
 from biomass_nb.synth import write_quadrats
 from nbclient import NotebookClient
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = dict(img_size=64, epochs=2, n_folds=2, bs=8)
-BACKBONES = dict(dinov3_large=dict(name='vit_tiny_patch16_dinov3_qkvb', weight=.6), convnext_large=dict(name='test_convnext', weight=.4))
+LACKING = 'albumentations'   # what the images have not; a package without compiled parts
+SMALL = dict(img_size=64, epochs=1, n_folds=2, bs=8)
+BACKBONES = dict(dinov3_large=dict(name='vit_tiny_patch16_dinov3_qkvb', weight=.6),
+                 convnext_large=dict(name='test_convnext', weight=.4))
+PHOTOS = 24   # hidden ones
 NO_NETWORK = '''
 import socket
 _connect, _lookup = socket.socket.connect, socket.getaddrinfo
 def _refuse(host):
-    if str(host) not in ('127.0.0.1', '::1', 'localhost'): raise OSError(f'no network here: {host} was asked for')
+    if str(host) in ('127.0.0.1', '::1', 'localhost'): return
+    raise OSError(f'no network here: {host} was asked for')
 def connect(self, address):
     if self.family in (socket.AF_INET, socket.AF_INET6): _refuse(address[0])
     return _connect(self, address)
@@ -44,107 +54,162 @@ socket.socket.connect, socket.getaddrinfo = connect, getaddrinfo
 
 
 def stock_image(folder):
-    "An environment like Kaggle's: the packages of this one, without ours, and without a network. Returns its Python."
+    "An environment like Kaggle's: the packages of this one, without ours, and without a network. Its Python."
     venv.create(folder)
-    python = folder/'bin'/'python'
-    here = Path(sysconfig.get_path('purelib'))
+    python, here = folder/'bin'/'python', Path(sysconfig.get_path('purelib'))
     there = folder/here.relative_to(sys.prefix)
     for p in here.iterdir():
-        if not p.name.lower().startswith(('biomass_nb', '__editable__', 'nbdev')): (there/p.name).symlink_to(p)
+        if not p.name.lower().startswith(('biomass_nb', '__editable__', 'nbdev', LACKING)):
+            (there/p.name).symlink_to(p)
     (there/'sitecustomize.py').write_text(NO_NETWORK)
-    for code, what in (('import socket; socket.create_connection(("192.0.2.1", 80), 2)', 'no network here'), ('import biomass_nb', 'No module named')):
-        assert what in subprocess.run([python, '-c', code], cwd=folder, capture_output=True, text=True).stderr, f'{code} should fail in the clean environment'
+    for code, what in (('import socket; socket.create_connection(("192.0.2.1", 80), 2)', 'no network here'),
+                       ('import biomass_nb', 'No module named'), (f'import {LACKING}', 'No module named')):
+        res = subprocess.run([python, '-I', '-c', code], capture_output=True, text=True)
+        assert what in res.stderr, f'{code} should fail in the image'
     return python
 
 
-def weights(folder, names):
+def wheel_of(name, folder):
+    "A wheel of an installed package, as the package index would have it."
+    folder.mkdir(parents=True)
+    installed = distribution(name)
+    with ZipFile(folder/f'{name}-{installed.version}-py3-none-any.whl', 'w') as z:
+        for p in installed.files:
+            if '..' not in p.parts and p.suffix != '.pyc': z.write(p.locate(), str(p))
+
+
+def make_weights(folder, names):
     "Made-up weights in the layout of pretrained-weights-biomass."
     for name in names:
         path = folder/name/'model.safetensors'
         path.parent.mkdir(parents=True)
-        save_file({k: v.contiguous() for k, v in timm.create_model(name, num_classes=0).state_dict().items()}, path)
+        state = timm.create_model(name, num_classes=0).state_dict()
+        save_file({k: v.contiguous() for k, v in state.items()}, path)
 
 
-def run_kernel(name, python, kaggle, **settings):
-    "Run a kernel from top to bottom, its settings changed as one would by hand; returns what it printed."
-    nb = nbformat.read(ROOT/'kaggle'/name/f'{name}.ipynb', 4)
-    at = next(i for i, c in enumerate(nb.cells) if 'parameters' in c.metadata.get('tags', []))
-    nb.cells.insert(at + 1, nbformat.v4.new_code_cell('\n'.join(f'{k} = {v!r}' for k, v in settings.items())))
-    spec = kaggle.parent/'jupyter'/'kernels'/'clean'
-    spec.mkdir(parents=True, exist_ok=True)
-    (spec/'kernel.json').write_text(json.dumps(dict(argv=[str(python), '-m', 'ipykernel_launcher', '-f', '{connection_file}', '--log-level=ERROR'], display_name='clean', language='python')))
-    (kaggle/'working').mkdir(parents=True, exist_ok=True)
-    os.environ |= dict(JUPYTER_PATH=str(spec.parent.parent), BIOMASS_NB_KAGGLE=str(kaggle), BIOMASS_NB_CACHE=str(kaggle.parent/'cache'), TQDM_DISABLE='1', HF_HUB_OFFLINE='1')
-    os.environ.pop('PYTHONPATH', None)
-    start = time.time()
-    try: NotebookClient(nb, timeout=300, kernel_name='clean', resources=dict(metadata=dict(path=str(kaggle/'working')))).execute()
-    except Exception: print(*(o.get('text', '') for c in nb.cells for o in c.get('outputs', []))); raise
-    text = ''.join(o.get('text', '') for c in nb.cells for o in c.get('outputs', []))
-    print(f'  {name}: {time.time() - start:.0f} s', flush=True)
-    return text
+class Kaggle:
+    "The folders of one user, and the image of the kernels."
+    def __init__(self, folder, index):
+        self.folder, self.root, self.index = folder, folder/'kaggle', index
+        self.input, self.working = self.root/'input', self.root/'working'
+        self.datasets, self.data = self.input/'datasets'/'me', self.input/'competitions'/'csiro-biomass'
+        argv = [str(stock_image(folder/'image')), '-m', 'ipykernel_launcher', '-f', '{connection_file}',
+                '--log-level=ERROR']
+        spec = Path(os.environ['JUPYTER_PATH'])/'kernels'/folder.name
+        spec.mkdir(parents=True)
+        (spec/'kernel.json').write_text(json.dumps(dict(argv=argv, display_name='x', language='python')))
+
+    def env(self):
+        "The variables of a kernel's process."
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(('PYTHON', 'PIP_'))}
+        return kept | dict(BIOMASS_NB_KAGGLE=str(self.root), BIOMASS_NB_CACHE=str(self.folder/'cache'),
+                           PIP_NO_INDEX='1', PIP_FIND_LINKS=str(self.index), PIP_CONFIG_FILE=os.devnull,
+                           HF_HUB_OFFLINE='1', TQDM_DISABLE='1', OMP_NUM_THREADS='1')
+
+    def run(self, name, **settings):
+        "Run a kernel from top to bottom, its settings changed as one would by hand. What it printed."
+        nb = nbformat.read(ROOT/'kaggle'/name/f'{name}.ipynb', 4)
+        at = next(i for i, c in enumerate(nb.cells) if 'parameters' in c.metadata.get('tags', []))
+        changes = [f'{k} = {v!r}' for k, v in settings.items()]
+        nb.cells.insert(at + 1, nbformat.v4.new_code_cell('\n'.join(changes)))
+        self.working.mkdir(parents=True, exist_ok=True)
+        place, start = dict(metadata=dict(path=str(self.working))), time.time()
+        client = NotebookClient(nb, timeout=300, kernel_name=self.folder.name, resources=place)
+        try: client.execute(env=self.env())
+        except Exception: print(printed(nb)); raise
+        print(f'  {name}: {time.time() - start:.0f} s', flush=True)
+        return printed(nb)
+
+    def attach_output(self, name, kind='datasets'):
+        "Attach a kernel's output: as a dataset made of it, or as it is (notebooks)."
+        (self.input/kind/'me').mkdir(parents=True, exist_ok=True)
+        shutil.move(self.working, self.input/kind/'me'/name)
+
+    def hide(self, n):
+        "The hidden test set takes the place of the visible one: n photos, one of them damaged."
+        other = self.folder/'hidden'
+        write_quadrats(other, 4, n, 4, min(n, 8), seed=n, size=(192, 96))
+        shutil.rmtree(self.data/'test')
+        for name in ('test', 'test.csv', 'sample_submission.csv'): shutil.move(other/name, self.data/name)
+        next((self.data/'test').iterdir()).write_bytes(b'no photo')
+
+    def check_submission(self, n):
+        "The submission has the rows of the sample, in its order, and grams that can be."
+        sub = pd.read_csv(self.working/'submission.csv')
+        sample, ids = pd.read_csv(self.data/'sample_submission.csv'), read_test(self.data).image_id
+        assert sub.columns.tolist() == ['sample_id', 'target'] and len(sub) == 5*n == 5*len(ids)
+        assert sub.sample_id.tolist() == sample.sample_id.tolist()
+        grams = sub.set_index('sample_id').target
+        check_grams(np.stack([grams[[f'{i}__{t}' for i in ids]] for t in TARGETS], 1), ids)
+        assert n == 1 or grams.nunique() > n
 
 
-def attach_output(kaggle, name):
-    "Make a dataset of a kernel's output, as the button New Dataset does."
-    shutil.move(kaggle/'working', kaggle/'input'/'datasets'/'me'/name)
+def printed(nb): return ''.join(o.get('text', '') for c in nb.cells for o in c.get('outputs', []))
 
 
-def check_submission(kaggle, n):
-    "The submission has the rows of the sample, in its order, and grams that can be."
-    data = kaggle/'input'/'competitions'/'csiro-biomass'
-    sub, sample = pd.read_csv(kaggle/'working'/'submission.csv'), pd.read_csv(data/'sample_submission.csv')
-    assert sub.columns.tolist() == ['sample_id', 'target'] and sub.sample_id.tolist() == sample.sample_id.tolist() and len(sub) == 5*n, f'a submission of {len(sub)} rows for {n} photos'
-    ids = read_test(data).image_id
-    grams = sub.set_index('sample_id').target
-    check_grams(pd.DataFrame({t: grams[[f'{i}__{t}' for i in ids]].to_numpy() for t in TARGETS}).to_numpy(), ids)
-    assert n == 1 or grams.nunique() > n
+def names(folder): return {p.name for p in folder.iterdir()}
 
 
-def test_photos(kaggle, n):
-    "The hidden test set takes the place of the visible one: n photos, one of them damaged if there are several."
-    data, other = kaggle/'input'/'competitions'/'csiro-biomass', kaggle.parent/f'hidden{n}'
-    write_quadrats(other, 4, n, 4, min(n, 8), seed=n, size=(192, 96))
-    shutil.rmtree(data/'test')
-    for name in ('test', 'test.csv', 'sample_submission.csv'): shutil.move(other/name, data/name)
-    if n > 1: next((data/'test').iterdir()).write_bytes(b'no photo')
+def wheels(kaggle, ours):
+    "The wheelhouse, packed in the image by a kernel; our own wheel is attached."
+    (own := kaggle.datasets/'own-wheel').mkdir(parents=True)
+    shutil.copy(ours, own)
+    kaggle.run('11_wheels')
+    assert {o.split('-')[0] for o in names(kaggle.working)} == {'biomass_nb', LACKING}
+    shutil.rmtree(own)
+    kaggle.attach_output('11-wheels', 'notebooks')
+
+
+def one_backbone(kaggle, ours):
+    "Wheels, training that is interrupted and goes on, the visible test set, the hidden one."
+    wheels(kaggle, ours)
+    write_quadrats(kaggle.data, 48, 1, 8, 1, size=(192, 96))
+    backbone = BACKBONES['dinov3_large']['name']
+    make_weights(kaggle.datasets/'pretrained-weights-biomass', [backbone])
+    said = kaggle.run('12_dinov3_train', changes=dict(SMALL, backbone=backbone), hours=0)
+    assert 'time is up' in said and not list(kaggle.working.glob('fold0*')), said
+    kaggle.attach_output('first-session')
+    said = kaggle.run('12_dinov3_train', changes=dict(SMALL, backbone=backbone))
+    done = {'fold0.safetensors', 'fold1.safetensors', 'summary.json'}
+    assert 'pooled' in said and done <= names(kaggle.working) and list(kaggle.working.glob('oof*.csv')), said
+    shutil.rmtree(kaggle.datasets/'first-session')
+    kaggle.attach_output('csiro-dinov3-trained')
+    kaggle.run('12_dinov3_infer')
+    kaggle.check_submission(1)
+    kaggle.hide(PHOTOS)
+    said = kaggle.run('12_dinov3_infer', views='d4')
+    assert f'{PHOTOS} photos' in said and f'1 of {PHOTOS} photos cannot be used' in said, said
+    kaggle.check_submission(PHOTOS)
+
+
+def two_backbones(kaggle, ours):
+    "Wheels, several backbones and their ensemble; then training and prediction without anything attached."
+    wheels(kaggle, ours)
+    write_quadrats(kaggle.data, 48, 1, 8, 1, size=(192, 96))
+    make_weights(kaggle.datasets/'pretrained-weights-biomass', [b['name'] for b in BACKBONES.values()])
+    said = kaggle.run('13_multi_backbone_train', changes=SMALL, backbones=BACKBONES)
+    assert all((kaggle.working/k/'fold1.safetensors').is_file() for k in BACKBONES), said
+    assert 'weights:' in said, said
+    kaggle.attach_output('csiro-multi-trained')
+    kaggle.hide(PHOTOS)
+    kaggle.run('13_multi_backbone_infer', views='flip3')
+    kaggle.check_submission(PHOTOS)
+    shutil.rmtree(kaggle.root)
+    said = kaggle.run('12_dinov3_local', changes=SMALL)
+    assert (kaggle.working/'submission.csv').is_file() and 'pooled' in said, said
 
 
 def main():
     start = time.time()
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        kaggle = tmp/'kaggle'
-        datasets = kaggle/'input'/'datasets'/'me'
-        build_wheel(datasets/'biomass-nb-wheels')
-        python = stock_image(tmp/'image')
-        write_quadrats(kaggle/'input'/'competitions'/'csiro-biomass', 48, 1, 8, 1, size=(192, 96))
-        weights(datasets/'pretrained-weights-biomass', [b['name'] for b in BACKBONES.values()])
-
-        backbone = BACKBONES['dinov3_large']['name']
-        said = run_kernel('12_dinov3_train', python, kaggle, changes=dict(SMALL, backbone=backbone), hours=0)
-        assert 'time is up' in said and not list((kaggle/'working').glob('fold0*')), said
-        attach_output(kaggle, 'first-session')
-        said = run_kernel('12_dinov3_train', python, kaggle, changes=dict(SMALL, backbone=backbone))
-        assert 'pooled' in said and {'fold0.safetensors', 'fold1.safetensors', 'oof.csv', 'summary.json'} <= {p.name for p in (kaggle/'working').iterdir()}, said
-        shutil.rmtree(datasets/'first-session')
-        attach_output(kaggle, 'csiro-dinov3-trained')
-        run_kernel('12_dinov3_infer', python, kaggle)
-        check_submission(kaggle, 1)
-        test_photos(kaggle, 200)
-        said = run_kernel('12_dinov3_infer', python, kaggle, views='d4')
-        assert '200 photos' in said and '1 of 200 photos cannot be used' in said, said
-        check_submission(kaggle, 200)
-        shutil.rmtree(kaggle/'working')
-        shutil.rmtree(datasets/'csiro-dinov3-trained')
-
-        said = run_kernel('13_multi_backbone_train', python, kaggle, changes=SMALL, backbones=BACKBONES)
-        assert all((kaggle/'working'/k/'fold1.safetensors').is_file() for k in BACKBONES) and 'weights:' in said, said
-        attach_output(kaggle, 'csiro-multi-trained')
-        run_kernel('13_multi_backbone_infer', python, kaggle, views='flip3')
-        check_submission(kaggle, 200)
-
-        said = run_kernel('12_dinov3_local', python, tmp/'local', changes=dict(SMALL))
-        assert (tmp/'local'/'working'/'submission.csv').is_file() and 'pooled' in said, said
+        os.environ['JUPYTER_PATH'] = str(tmp/'jupyter')
+        ours = build_wheel(tmp/'ours')
+        wheel_of(LACKING, tmp/'index')
+        chains = [one_backbone, two_backbones]
+        users = [Kaggle(tmp/chain.__name__, tmp/'index') for chain in chains]
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(chain, user, ours) for chain, user in zip(chains, users)]: done.result()
     print(f'{time.time() - start:.0f} s')
 
 

@@ -1,4 +1,10 @@
-"The whole test: clean notebooks, exported library, README, hygiene of outputs, the pages of the site, the kernels of kaggle/, then every notebook by nbdev_test."
+"""The whole test; or some of its checks, or what they are called.
+
+    python .ci/test.py
+    python .ci/test.py --only widths flags     # while one works
+    python .ci/test.py --list
+"""
+import atexit
 import filecmp
 import importlib.util
 import json
@@ -8,29 +14,37 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentParser
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if not any(s.startswith(('.', '_')) for s in p.relative_to(ROOT).parts))
+import notebooks as runner
+import style
+from library import ROOT, copy_of_tree, notebooks
+
 BIN = Path(sys.executable).parent
 
 
-def copy_of_tree(folder):
-    "A copy of the project in `folder`, without environments and build products."
-    ignore = shutil.ignore_patterns('.*', '_proc', '_docs', 'dist', 'build', 'demo', '__pycache__')
-    return Path(shutil.copytree(ROOT, Path(folder)/ROOT.name, symlinks=True, ignore=ignore))
+def script(name):
+    "A script beside this one, loaded when needed: each notebook's process loads this file, so it is light."
+    spec = importlib.util.spec_from_file_location(f'ci_{name}', Path(__file__).with_name(f'{name}.py'))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def notebooks_are_clean():
     "nbdev_clean would change nothing."
     from execnb.nbio import nb2str, read_nb
     from nbdev.clean import clean_nb
-    for p in NOTEBOOKS:
-        nb = json.loads(p.read_text())
+    for path in notebooks():
+        text = (ROOT/'nbs'/path).read_text()
+        nb = json.loads(text)
         cleaned = deepcopy(nb)
         clean_nb(cleaned)
-        if cleaned != nb or nb2str(read_nb(p)) != p.read_text(): yield f'{p.name}: not clean; run nbdev_clean'
+        if cleaned != nb or nb2str(read_nb(ROOT/'nbs'/path)) != text:
+            yield f'{path}: not clean; run nbdev_clean'
 
 
 def export_changes_nothing():
@@ -39,72 +53,83 @@ def export_changes_nothing():
         copy = copy_of_tree(tmp)
         shutil.rmtree(copy/'biomass_nb')
         subprocess.run([BIN/'nbdev_export'], cwd=copy, check=True)
-        old, new = ({p.relative_to(d/'biomass_nb') for p in (d/'biomass_nb').rglob('*.py')} for d in (ROOT, copy))
-        for p in sorted(old | new):
-            if p not in old or p not in new or not filecmp.cmp(ROOT/'biomass_nb'/p, copy/'biomass_nb'/p, shallow=False): yield f'biomass_nb/{p}: not what nbdev_export gives'
-
-
-def script(name):
-    "A script beside this one, as a module."
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f'{name}.py'))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+        files = {p.relative_to(tree) for tree in (ROOT, copy) for p in (tree/'biomass_nb').rglob('*.py')}
+        for p in sorted(files):
+            pair = ROOT/p, copy/p
+            if not all(o.exists() for o in pair) or not filecmp.cmp(*pair, shallow=False):
+                yield f'{p}: not what nbdev_export gives'
 
 
 def readme_agrees():
-    "README.md is what nbs/index.ipynb gives."
-    sys.argv.append('--check')
-    for p in script('readme').main(): yield f'{p}: not what nbs/index.ipynb gives; run make readme'
+    "README.md and the drawings are what nbs/index.ipynb gives."
+    for path in script('readme').differing(): yield f'{path}: not what nbs/index.ipynb gives; run make readme'
 
 
 def outputs_are_presentable():
     "No errors, warnings or machine paths in outputs; small files."
-    for p in NOTEBOOKS:
-        if p.stat().st_size > 300_000: yield f'{p.name}: {p.stat().st_size/1000:.0f} kB; keep a notebook under 300 kB'
-        for c in json.loads(p.read_text())['cells']:
-            for o in c.get('outputs', []):
-                text = ''.join(o.get('text', []))
-                if o['output_type'] == 'error' or o.get('name') == 'stderr': yield f"{p.name}, cell {c['id']}: an error or warning is in the outputs"
-                if re.search(r'/home/|/root/|/tmp/', text): yield f"{p.name}, cell {c['id']}: a path of the machine is in the outputs"
+    for path in notebooks():
+        if (size := (ROOT/'nbs'/path).stat().st_size) > 300_000:
+            yield f'{path}: {size/1000:.0f} kB; keep a notebook under 300 kB'
+        for cell, c, _ in style.cells(ROOT/'nbs'/path):
+            for output in c.get('outputs', []):
+                if output['output_type'] == 'error' or output.get('name') == 'stderr':
+                    yield f'{path}, cell {cell}: an error or warning is in the outputs'
+                if re.search(r'/home/|/root/|/tmp/', ''.join(output.get('text', []))):
+                    yield f'{path}, cell {cell}: a path of the machine is in the outputs'
 
 
 def site_is_sound():
-    "The pages that nbdev makes for the site: every link, anchor, picture, callout and symbol; first that what is broken is found."
+    "Links, anchors, alt texts, callouts, symbols, sidebar and drawing of the site; first, faults are found."
     yield from script('site').main()
 
 
-def notebooks_pass():
-    "nbdev_test runs every notebook; none may be left out."
-    env = {**os.environ, 'TQDM_DISABLE': '1', 'PYTHONWARNINGS': 'ignore'}
-    with tempfile.TemporaryDirectory() as cache:
-        res = subprocess.Popen([BIN/'nbdev_test', '--do_print', '--timing'], cwd=ROOT, env={**env, 'BIOMASS_NB_CACHE': cache}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        lines = []
-        for line in res.stdout:
-            print(line, end='', flush=True)
-            lines.append(line.strip())
-    done = {Path(line.removeprefix('- Completed ')).name for line in lines if line.startswith('- Completed ')}
-    failed = set(lines[lines.index('=' * 50) + 1:]) if '=' * 50 in lines else set()
-    if res.wait() and not failed: failed = {'nbdev_test ended with an error'}
-    passed = sorted(done - failed)
-    for name in sorted(failed): yield f'{name}: failed'
-    for p in NOTEBOOKS:
-        if p.name not in done | failed: yield f'{p.name}: was not tested'
-    if not passed: yield 'no notebook was tested'
-    notebooks_pass.passed = len(passed)
+@cache
+def kernels():
+    "The test of the kernels, started. It runs beside the other checks."
+    command = [sys.executable, '-W', 'ignore', ROOT/'.ci'/'kaggle.py']
+    process = subprocess.Popen(command, env={**os.environ, 'OMP_NUM_THREADS': '1'}, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    atexit.register(process.kill)
+    return process
 
 
 def kernels_pass():
     "The kernels run from top to bottom on an imitation of Kaggle, without network."
-    if subprocess.run([sys.executable, '-W', 'ignore', ROOT/'.ci'/'kaggle.py']).returncode: yield 'kaggle/: a kernel failed'
+    print(kernels().communicate()[0].rstrip())
+    if kernels().returncode: yield 'kaggle/: a kernel failed'
+
+
+def notebooks_pass():
+    "Every notebook runs from top to bottom."
+    results = runner.main()
+    for path, passed in results.items():
+        if not passed: yield f'{path}: failed'
+    if not results: yield 'no notebook was tested'
+    notebooks_pass.passed = sum(results.values())
+
+
+CHECKS = dict(
+    clean=notebooks_are_clean, export=export_changes_nothing, readme=readme_agrees,
+    outputs=outputs_are_presentable, widths=style.widths, sizes=style.sizes, order=style.order,
+    at_rest=style.at_rest, prediction=style.prediction, flags=style.flags, site=site_is_sound,
+    notebooks=notebooks_pass, kernels=kernels_pass)
 
 
 def main():
+    parser = ArgumentParser(description='Test the project.')
+    parser.add_argument('--only', nargs='+', choices=CHECKS, default=CHECKS, metavar='CHECK')
+    parser.add_argument('--list', action='store_true', help='show what the checks are called')
+    args = parser.parse_args()
+    if args.list:
+        for name, check in CHECKS.items(): print(f'{name:12} {check.__doc__}')
+        return 0
     passed, failed = 0, 0
-    for check in (notebooks_are_clean, export_changes_nothing, readme_agrees, outputs_are_presentable, site_is_sound, kernels_pass, notebooks_pass):
-        print(f'--- {check.__doc__}', flush=True)
+    if 'kernels' in args.only: kernels()
+    for name in args.only:
+        check = CHECKS[name]
+        print(f'--- {name}: {check.__doc__}', flush=True)
         problems = list(check())
-        for o in problems: print('FAILED', o)
+        for problem in problems: print('FAILED', problem, flush=True)
         passed += getattr(check, 'passed', not problems)
         failed += len(problems)
     print(f'{passed} passed, {failed} failed')

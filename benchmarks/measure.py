@@ -1,61 +1,156 @@
-"""What the benchmarks share: the strategy's photos and model, parts in processes of their own, what is measured of them, and results that grow seed by seed"""
-import argparse
-import csv
-import json
+"""What the benchmarks share: drawn photos and trained runs, results that grow seed by seed, and races.
+
+`by_seed` fills the files of ablation.py, coverage.py, pseudo.py and steps.py, which score trainings, and
+`seed_table` and `mean_interval` read them. `race` compares the speed of the strategy's code and of the
+library's, for predict.py and train_loop.py. Each script has --quick, which shows that it works.
+"""
 import os
 import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, get_start_method, set_start_method
 from pathlib import Path
 
+import pandas as pd
 import torch
-from biomass_nb.callbacks import pick_precision
-from biomass_nb.data import find_photos, read_train
+from biomass_nb.callbacks import peak_memory
+from biomass_nb.config import make_config
+from biomass_nb.core import pick_precision
+from biomass_nb.data import TARGETS, find_photos, read_test, read_train
+from biomass_nb.losses import weighted_r2
 from biomass_nb.model_film import BiomassModel
+from biomass_nb.run import Run
 from biomass_nb.synth import write_quadrats
+from biomass_nb.train import train_folds
 from PIL import Image
 from torch.utils.data import Dataset
 
 DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
+
+def parser(doc):
+    "A parser of the options that every benchmark has."
+    p = ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
+    p.add_argument('--quick', action='store_true', help='a tiny setting, to see that the script works')
+    return p
+
+
+# --- Drawn photos and runs
+
+class Drawn:
+    "Drawn quadrats in a folder, with the grams of the test photos, which are of other sites."
+    def __init__(self, folder, *numbers, **more):
+        self.data = write_quadrats(folder, *numbers, **more)
+        self.test = read_test(self.data)
+        self.photos = find_photos(self.test, self.data)
+        truth = read_train(self.data/'test_labels.csv').set_index('image_id')
+        self.truth = truth.loc[self.test.image_id, list(TARGETS)].to_numpy()
+
+    def score(self, grams):
+        "Weighted R2 of (N, 5) grams predicted for the test photos."
+        return weighted_r2(self.truth, grams)
+
+
+def trained(data, path, **changes):
+    "A run of the preset `demo` with changes. Its store lies beside it, so that runs share decoded photos."
+    run = Run(path, Path(path).parent/'store')
+    train_folds(data, run, make_config('demo', **changes), verbose=False)
+    return run
+
+
+# --- Results that grow seed by seed
+
+def by_seed(doc, one_seed, columns, **quick):
+    """Add the rows that `one_seed(seed, folder)` yields to the csv file beside the script, seed after seed.
+
+    Seeds that are in the file are not computed again. --quick calls `one_seed` once with the arguments
+    `quick` and keeps nothing.
+    """
+    p = parser(doc)
+    p.add_argument('--seeds', type=int, default=6, help='how many')
+    p.add_argument('--first', type=int, default=0, help='the first one, to divide seeds among processes')
+    p.add_argument('--threads', type=int, default=torch.get_num_threads(), help="PyTorch's")
+    o = p.parse_args()
+    torch.set_num_threads(o.threads)
+    path = Path(sys.argv[0]).with_suffix('.csv')
+    done = set(pd.read_csv(path).seed) if path.exists() and not o.quick else ()
+    for seed in range(o.first, o.first + (1 if o.quick else o.seeds)):
+        if seed in done: continue
+        rows, names = [], [c for c in columns if c != 'seed']
+        with tempfile.TemporaryDirectory() as folder:
+            for row in one_seed(seed, Path(folder), **(quick if o.quick else {})):
+                rows.append(dict(zip(names, row), seed=seed))
+                print(seed, *(f'{v:.4f}' if isinstance(v, float) else v for v in row), sep=', ', flush=True)
+        if o.quick: continue
+        table = pd.DataFrame(rows, columns=columns).round(4)
+        table.to_csv(path, mode='a', header=not path.exists(), index=False, lineterminator='\n')
+
+
+def seed_table(rows, *by, value='weighted_r2'):
+    "A row for each value of the columns `by`, in the order of the file, and a column for each seed."
+    return rows.groupby([*by, 'seed'], sort=False)[value].mean().unstack()
+
+
+def mean_interval(table):
+    "The mean of each row of a `seed_table`, and the 95% interval of that mean by Student's t."
+    from scipy.stats import t
+    half = t.ppf(.975, table.shape[1] - 1)*table.sem(axis=1)
+    mean = table.mean(axis=1)
+    return pd.DataFrame(dict(mean=mean, low=mean - half, high=mean + half))
+
+
+def clear(table):
+    "The names of the rows of a `mean_interval` whose interval excludes zero."
+    return list(table.index[(table.low > 0) | (table.high < 0)])
+
+
+# --- The strategy's way
+
 class Photos(Dataset):
-    "The strategy's: opens, cuts and transforms a photo each time it is asked for."
+    "Opens, cuts and transforms a photo each time it is asked for."
     def __init__(self, paths, tfms, rest): self.paths, self.tfms, self.rest = paths, tfms, rest
     def __len__(self): return len(self.paths)
+
     def __getitem__(self, i):
         im = Image.open(self.paths[i]).convert('RGB')
         w, h = im.size
-        return self.tfms(im.crop((0, 0, w//2, h))), self.tfms(im.crop((w//2, 0, w, h))), self.rest[i]
+        left, right = im.crop((0, 0, w//2, h)), im.crop((w//2, 0, w, h))
+        return self.tfms(left), self.tfms(right), self.rest[i]
+
 
 class TwoCalls(BiomassModel):
-    "The strategy's: the backbone is called for each half."
+    "Calls the backbone for each half."
     def features(self, left, right): return self.backbone(left), self.backbone(right)
 
-# --- what is measured
+
+# --- What is measured of speed
 
 class Clock:
-    "Seconds of a `with` block: by the clock, and of all cores by this process and its workers that have ended."
+    "Seconds of a `with` block: on the clock, and of all cores by this process and its ended workers."
     def __enter__(self):
         self.start, self.cpu_start = time.perf_counter(), sum(os.times()[:4])
         return self
+
     def __exit__(self, *_):
         if DEVICE.type == 'cuda': torch.cuda.synchronize()
         self.wall, self.cpu = time.perf_counter() - self.start, sum(os.times()[:4]) - self.cpu_start
 
+
 def peak(workers=0):
-    "Peak MB of this process and of its largest worker, whose count includes the pages it shares with this process."
-    mb = lambda who: resource.getrusage(who).ru_maxrss/2**10
-    return dict(peak_mb=mb(resource.RUSAGE_SELF), worker_mb=mb(resource.RUSAGE_CHILDREN) if workers else 0.,
-                gpu_mb=torch.cuda.max_memory_allocated()/2**20 if DEVICE.type == 'cuda' else 0.)
+    "Peak MB of this process, and of its largest worker together with the pages that both share."
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**10 if workers else 0
+    return dict(gpu_mb=0) | peak_memory() | dict(worker_mb=round(worker))
+
 
 def forward_gflop(model, left, right):
     "GFLOP of one forward pass for one quadrat, as PyTorch counts them."
     from torch.utils.flop_counter import FlopCounterMode
     with FlopCounterMode(display=False) as counter, torch.no_grad(): model.eval()(left[:1], right[:1])
     return counter.get_total_flops()/1e9
+
 
 def product_speed(precision):
     "TFLOP/s of the best of ten large matrix products."
@@ -68,83 +163,87 @@ def product_speed(precision):
         seconds.append(time.perf_counter() - start)
     return 2*n**3/min(seconds)/1e12
 
-# --- results that grow
 
-def by_seed(doc, results, columns, one_seed):
-    "Add what `one_seed(seed, folder)` yields to a csv file, seed after seed; seeds that are there are not computed again."
-    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=6)
-    p.add_argument('--threads', type=int, default=torch.get_num_threads())
-    args = p.parse_args()
-    torch.set_num_threads(args.threads)
-    if not results.exists(): results.write_text(columns + '\n')
-    done = {r['seed'] for r in csv.DictReader(results.open())}
-    for seed in range(args.seeds):
-        if str(seed) in done: continue
-        with tempfile.TemporaryDirectory() as tmp: rows = [[seed, *(f'{v:.4f}' if isinstance(v, float) else v for v in row)] for row in one_seed(seed, Path(tmp))]
-        with results.open('a', newline='') as f: csv.writer(f, lineterminator='\n').writerows(rows)
-        for row in rows: print(*row, sep=', ', flush=True)
+# --- A race of two sides
 
-# --- the comparison
+SETTING = 'machine', 'backbone', 'img_size', 'bs'
 
-def options(doc, img_size, photos):
-    "The parser of what both benchmarks can be told."
-    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+def race_parser(doc, img_size):
+    "A parser of the options of a race."
+    p = parser(doc)
     p.add_argument('--backbone', default='test_efficientnet', help='a model of timm')
-    p.add_argument('--img_size', type=int, default=img_size, help='side of a half, pixels')
+    p.add_argument('--img_size', type=int, default=img_size, help='side of a half in pixels')
     p.add_argument('--bs', type=int, default=8, help='quadrats in a batch')
-    p.add_argument('--photos', type=int, default=photos, help='JPEGs of 2000 x 1000 to draw; a multiple of --bs')
-    p.add_argument('--workers', type=int, default=os.cpu_count(), help="processes of the strategy's DataLoader")
-    p.add_argument('--precision', default='auto', help="the library's: fp32, fp16, bf16; auto takes the card's best")
+    p.add_argument('--photos', type=int, default=48, help='JPEGs of 2000 x 1000 to draw, a multiple of --bs')
+    p.add_argument('--workers', type=int, default=os.cpu_count(), help="processes of the strategy's loader")
+    p.add_argument('--precision', default='auto', help="the library's: fp32, fp16, bf16, or the card's best")
     p.add_argument('--repeats', type=int, default=3, help='runs of each side, in turn; the median counts')
-    p.add_argument('--json', type=Path, help='file for the results')
-    p.add_argument('--out', type=Path, help='csv file for the speeds of each run; rows of other machines and settings in it stay')
-    p.add_argument('--part', help=argparse.SUPPRESS)  # what a process of its own is to do,
-    p.add_argument('--folder', type=Path, help=argparse.SUPPRESS)  # and where
+    p.add_argument('--out', type=Path, help='csv file for the speeds of each run; its rows of other machines '
+                   'and settings stay')
     return p
 
+
 def draw_photos(o): write_quadrats(o.folder, o.photos, 8, min(20, o.photos), 8, size=(2000, 1000))
+
 
 def drawn(o):
     "The table of the drawn photos and their paths."
     df = read_train(o.folder)
     return df, find_photos(df, o.folder)
 
-def in_process(part, folder):
-    "Run `part` of the benchmark in a process of its own; returns what it found, and the machine's load before it."
+
+def alone(f, o):
+    "Call `f(o)` in a process of its own; what it returns, with the machine's load before it."
     load = os.getloadavg()[0]
-    subprocess.run([sys.executable, *sys.argv, '--part', part, '--folder', folder], check=True)
-    return (json.loads((Path(folder)/f'{part}.json').read_text()) or {}) | dict(load=load)
+    with ProcessPoolExecutor(1, get_context('spawn'), start_workers_by, (get_start_method(),)) as pool:
+        return (pool.submit(f, o).result() or {}) | dict(load=round(load, 1))
 
-def machine(): return f"{os.cpu_count()} cores, {torch.cuda.get_device_name() if DEVICE.type == 'cuda' else 'no GPU'}"
 
-SETTING = 'machine', 'backbone', 'img_size', 'bs'
+def start_workers_by(method):
+    "In a spawned process, which would spawn its workers too: start them as the system does."
+    set_start_method(method, force=True)
+
+
+def race(p, draw, sides, check, show, rate, **quick):
+    """Draw photos once, run both sides in turn, check each pair of runs, and show the medians.
+
+    `sides` are functions of the options, the strategy's and the library's, that give a dict of numbers;
+    `rate` gives those that are kept in --out. --quick puts `quick` in place of the defaults.
+    """
+    o = p.parse_args()
+    if o.quick:
+        p.set_defaults(**dict(photos=8, img_size=64, bs=4, repeats=1), **quick)
+        o = p.parse_args()
+    if o.photos % o.bs: p.error(f'--photos {o.photos} must be a multiple of --bs {o.bs}')
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        o.folder = Path(folder)
+        alone(draw, o)
+        for _ in range(o.repeats):
+            runs.append([alone(side, o) for side in sides])
+            check(o, *runs[-1])
+    show(o, *(pd.DataFrame([pair[i] for pair in runs]).median() for i in range(2)))
+    loads = [r['load'] for pair in runs for r in pair]
+    print(f'{machine()}, load average {min(loads)} to {max(loads)}; medians of {o.repeats}')
+    if o.out: keep(o, runs, rate)
+
+
+def machine():
+    gpu = torch.cuda.get_device_name() if DEVICE.type == 'cuda' else 'no GPU'
+    return f'{os.cpu_count()} cores, {gpu}'
+
 
 def keep(o, runs, rate):
-    "Write a row for each run and side to `--out`, in place of those of the same machine and setting."
-    setting = dict(zip(SETTING, (machine(), o.backbone, str(o.img_size), str(o.bs))))
-    with_precision = dict(strategy='fp32', library=pick_precision(o.precision, DEVICE))
-    new = [setting | dict(run=i, side=side, precision=precision, **{k: f'{v:.5g}' for k, v in rate(o, r).items()}, peak_mb=f"{r['peak_mb']:.0f}", gpu_mb=f"{r['gpu_mb']:.0f}", load=f"{r['load']:.1f}")
-           for i, pair in enumerate(runs) for (side, precision), r in zip(with_precision.items(), pair)]
-    old = list(csv.DictReader(o.out.open(newline=''))) if o.out.exists() else []
-    with o.out.open('w', newline='') as f:
-        w = csv.DictWriter(f, list(new[0]), lineterminator='\n')
-        w.writeheader()
-        w.writerows([r for r in old if any(r[k] != v for k, v in setting.items())] + new)
-
-def compare(o, check, show, rate, **parts):
-    "Draw once, run both sides in turn, check each pair of runs, show the medians; `rate` gives the speeds that are kept."
-    if o.part: return (o.folder/f'{o.part}.json').write_text(json.dumps(parts[o.part](o)))
-    if o.photos % o.bs: raise SystemExit(f'--photos {o.photos} must be a multiple of --bs {o.bs}')
-    sides, runs = ('strategy', 'library'), []
-    with tempfile.TemporaryDirectory() as data:
-        in_process('draw', data)
-        for _ in range(o.repeats):
-            runs.append([in_process(side, data) for side in sides])
-            check(o, *runs[-1])
-    mid = [{k: statistics.median(r[i][k] for r in runs) for k in runs[0][i]} for i in range(2)]
-    show(o, *mid)
-    loads = [r['load'] for pair in runs for r in pair]
-    print(f'{DEVICE.type}, {os.cpu_count()} cores, load average {min(loads):.1f} to {max(loads):.1f}; medians of {o.repeats}')
-    if o.out: keep(o, runs, rate)
-    if o.json: o.json.write_text(json.dumps(dict(options={k: str(v) for k, v in vars(o).items()}, device=DEVICE.type, cores=os.cpu_count(), torch=torch.__version__, median=dict(zip(sides, mid)), runs=[dict(zip(sides, r)) for r in runs]), indent=1) + '\n')
+    "Write a row for each run and side to --out, in place of those of the same machine and setting."
+    setting = dict(zip(SETTING, (machine(), o.backbone, o.img_size, o.bs)))
+    precisions = dict(strategy='fp32', library=pick_precision(o.precision, DEVICE))
+    table = pd.DataFrame([
+        dict(setting, run=i, side=side, precision=precision, **rate(o, r),
+             **{k: r[k] for k in ('peak_mb', 'gpu_mb', 'load')})
+        for i, pair in enumerate(runs) for (side, precision), r in zip(precisions.items(), pair)])
+    if o.out.exists():
+        old = pd.read_csv(o.out)
+        others = (old[list(SETTING)] != pd.Series(setting)).any(axis=1)
+        table = pd.concat([old[others], table])
+    table.to_csv(o.out, index=False, float_format='%.5g', lineterminator='\n')

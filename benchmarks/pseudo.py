@@ -2,22 +2,16 @@
 
     python benchmarks/pseudo.py --seeds 6
 
-For each seed other sites are drawn; the test photos are of sites that training has not seen, in warmer light, from a lower camera, with
-yellower grass. A run is trained, then continued in every way of WAYS, and each result is scored out of fold and on the test photos.
-Rows are added to pseudo.csv beside this file as they come; seeds that are there are not computed again. nbs/05_pseudo.ipynb shows them.
+For each seed other sites are drawn. The test photos are of sites that training has not seen, in warmer
+light, from a lower camera, with yellower grass. A run is trained and then continued in every way of WAYS and
+by test-time training. Each result is scored out of fold and on the test photos. Rows are added to pseudo.csv
+beside this file, seed after seed. nbs/05_pseudo.ipynb shows them.
 """
-from pathlib import Path
+from biomass_nb.core import Budget
+from biomass_nb.pseudo import TTT, iterate, ttt_predict
+from biomass_nb.run import Run
+from measure import Drawn, by_seed, trained
 
-import pandas as pd
-from biomass_nb.data import TARGETS, find_photos, read_test, read_train
-from biomass_nb.losses import weighted_r2
-from biomass_nb.pseudo import iterate, ttt_predict
-from biomass_nb.runs import make_config
-from biomass_nb.synth import write_quadrats
-from biomass_nb.train import train_folds
-from biomass_nb.tta import predict_run
-
-RESULTS = Path(__file__).with_name('pseudo.csv')
 WAYS = {  # arguments of iterate
     'rounds': dict(rounds=3),
     'rounds from the last weights': dict(rounds=3, start='last'),
@@ -27,25 +21,26 @@ WAYS = {  # arguments of iterate
 }
 
 
-def one_seed(seed, folder, ways=WAYS, epochs=10):
-    "Rows (way, round, out of fold, test) of one seed; runs and store are kept in `folder`."
-    data = write_quadrats(folder/'data', 120, 80, 12, 10, seed, (256, 128), shift=1.)
-    cfg = make_config('demo', epochs=epochs, img_size=96, n_folds=2, seed=seed)
-    run, test, store = folder/'run', read_test(data), folder/'store'
-    score = train_folds(data, run, cfg, store, verbose=False)['weighted_r2']
-    paths = find_photos(test, data)
-    truth = read_train(data/'test_labels.csv').set_index('image_id').loc[test.image_id, list(TARGETS)].to_numpy()
-    on_test = lambda run: weighted_r2(truth, predict_run(run, paths, 'flip3', store=store))
-    yield 'plain', 0, score, on_test(run)
+def one_seed(seed, folder, numbers=(120, 80, 12, 10), ways=WAYS, **small):
+    "(way, round, weighted R2 out of fold, of the test photos); `numbers` and `small` make it smaller."
+    drawn = Drawn(folder/'data', *numbers, seed, (256, 128), shift=1.)
+    settings = dict(epochs=10, img_size=96, n_folds=2, seed=seed) | small
+    on_test = lambda run: drawn.score(run.predict(drawn.photos, 'flip3'))
+    run = trained(drawn.data, folder/'run', **settings)
+    yield 'plain', 0, run.summary['weighted_r2'], on_test(run)
     for name, how in ways.items():
-        table = iterate(data, run, test, folder/name, store=store, verbose=False, **how)
-        for i, row in table[1:].iterrows(): yield name, i, row.weighted_r2, on_test(row.run)
+        table = iterate(drawn.data, run, drawn.test, folder/name, verbose=False, **how)
+        for i, row in table[1:].iterrows():
+            yield name, i, row.weighted_r2, on_test(Run(row.run, run.store))
     for rate in (.3, 1.):
-        preds, _ = ttt_predict(run, data, test, folder/f'ttt {rate}', 60., rate=rate, verbose=False, store=store)
-        out_of_fold = pd.read_json(folder/f'ttt {rate}'/'summary.json', typ='series').weighted_r2
-        yield f'test-time training, {rate} of the rates', 1, out_of_fold, weighted_r2(truth, preds)
+        out = folder/f'ttt {rate}'
+        grams, _ = ttt_predict(run, drawn.data, drawn.test, out, Budget(60), TTT(rate=rate), verbose=False)
+        yield (f'test-time training, {rate} of the rates', 1, Run(out).summary['weighted_r2'],
+               drawn.score(grams))
 
 
-if __name__ == '__main__':
-    from measure import by_seed  # beside this script
-    by_seed(__doc__, RESULTS, 'seed,way,round,out_of_fold,test', one_seed)
+QUICK = dict(numbers=(24, 8, 6, 2), epochs=1, img_size=64)
+
+COLUMNS = ['seed', 'way', 'round', 'out_of_fold', 'test']
+
+if __name__ == '__main__': by_seed(__doc__, one_seed, COLUMNS, **QUICK)

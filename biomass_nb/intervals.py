@@ -11,41 +11,45 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from .data import TARGETS, DataError, atomic_path, groups_of
-from .tta import oof_views
+from .core import DataError, cross_fit
+from .data import TARGETS, groups_of, write_table
 
 # %% ../nbs/06a_intervals.ipynb #366ccf46
-def _group_quantile(
-    scores, # N scores
-    groups, # N labels; photos of one label are one draw
-    level:float, # Between 0 and 1
-): # float
-    "The `level` quantile of scores in which each group weighs the same and one more group has infinite scores."
-    names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.argsort(scores)
-    reached = np.cumsum(1/sizes[inverse][order]) >= level*(len(names) + 1) - 1e-9
-    if not reached.any():
-        need = int(np.ceil(level/(1 - level) - 1e-9))
-        raise DataError(f'{len(names)} groups are too few for a coverage of {level}; it needs {need} groups, or lower it to {int(100*len(names)/(len(names) + 1))/100}')
-    return float(np.asarray(scores)[order][reached.argmax()])
+def _site_quantile(scores, groups, level):
+    "The `level` quantile over the first axis. Sites weigh the same, and one more site has infinite scores."
+    scores = np.asarray(scores, dtype=float)
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    n, infinite = len(sizes), np.full((1, *scores.shape[1:]), np.inf)
+    # A site's shares, such as seven times 1/7, may sum to less than 1 by a rounding
+    res = np.quantile(np.concatenate([scores, infinite]), max(0., level - 1e-9/(n + 1)), axis=0,
+                      weights=np.append(1/sizes[inverse], 1.), method='inverted_cdf')
+    if np.isfinite(res).all(): return res
+    need, possible = int(np.ceil(level/(1 - level) - 1e-9)), int(100*n/(n + 1))/100
+    raise DataError(f'{n} groups are too few for a coverage of {level}; '
+                    f'it needs {need} groups, or lower it to {possible}', 'coverage')
 
-# %% ../nbs/06a_intervals.ipynb #c5208659
+# %% ../nbs/06a_intervals.ipynb #f218abba
 @dataclass
 class Intervals:
-    "Half-widths are `factor`*(spread + `floor`), by target in the order of `TARGETS`; plain numbers and lists, to be kept as JSON."
+    "Half-widths are `factor`*(spread + `floor`), by target in the order of `TARGETS`; to be kept as JSON."
     coverage: float  # of photos of new groups, aimed at
     factor: list     # quantiles of error/(spread + floor)
     floor: list      # grams
     n_groups: int    # that were there to learn from
 
+# %% ../nbs/06a_intervals.ipynb #99a82468
 def _check_spread(spread, shape):
-    "The spread as an array of `shape`, zeros for None; `DataError` for spreads that cannot be."
+    "The spread as an array of `shape`, zeros for None. Raise a `DataError` for an impossible spread."
     spread = np.zeros(shape) if spread is None else np.asarray(spread, dtype=float)
-    if spread.shape != shape: raise DataError(f'spread of shape {spread.shape} for predictions of shape {shape}; give one number for each')
-    if not (ok := np.isfinite(spread) & (spread >= 0)).all(): raise DataError(f'photo {np.argwhere(~ok)[0, 0]}: the spread {spread[~ok][0]} is negative or not finite; leave the photo out')
+    if spread.shape != shape:
+        raise DataError(f'spread of shape {spread.shape} for predictions of shape {shape}; '
+                        'give one number for each')
+    if not (ok := np.isfinite(spread) & (spread >= 0)).all():
+        raise DataError(f'photo {np.argwhere(~ok)[0, 0]}: the spread {spread[~ok][0]} is negative '
+                        'or not finite; leave the photo out')
     return spread
 
-# %% ../nbs/06a_intervals.ipynb #f218abba
+# %% ../nbs/06a_intervals.ipynb #3a1f86e9
 def fit_intervals(
     targets, # (N, 5) grams
     preds, # (N, 5) out-of-fold grams
@@ -53,16 +57,19 @@ def fit_intervals(
     groups, # N labels, as `biomass_nb.data.groups_of` gives them; photos of one label are one draw
     coverage:float=.9, # Share of photos of new groups that the interval of a target shall cover
 ): # `Intervals`
-    "Calibrate conformal intervals, each group counting once; `DataError` if there are too few groups."
-    targets, preds, groups = np.asarray(targets, dtype=float), np.asarray(preds, dtype=float), np.asarray(groups)
-    if targets.shape != preds.shape or targets.ndim != 2 or targets.shape[1] != len(TARGETS) or len(groups) != len(targets):
-        raise DataError(f'targets of shape {targets.shape}, predictions of shape {preds.shape}, {len(groups)} groups; intervals need (N, {len(TARGETS)}) twice, and N groups')
-    if not np.isfinite(targets - preds).all(): raise DataError(f'photo {np.argwhere(~np.isfinite(targets - preds))[0, 0]}: target or prediction is not a finite number; leave the photo out')
-    if not 0 < coverage < 1: raise DataError(f'coverage {coverage} must be between 0 and 1')
+    "Calibrate conformal intervals, each group counting once. Raise a `DataError` for too few groups."
+    targets, preds = np.asarray(targets, dtype=float), np.asarray(preds, dtype=float)
+    if targets.shape != preds.shape or targets.shape[1:] != (len(TARGETS),) or len(groups) != len(targets):
+        raise DataError(f'targets of shape {targets.shape}, predictions of shape {preds.shape}, '
+                        f'{len(groups)} groups; intervals need (N, {len(TARGETS)}) twice, and N groups')
+    if not (ok := np.isfinite(targets - preds).all(1)).all():
+        raise DataError(f'photo {ok.argmin()}: target or prediction is not a finite number; '
+                        'leave the photo out')
+    if not 0 < coverage < 1: raise DataError(f'coverage {coverage} must be between 0 and 1', 'coverage')
     spread = _check_spread(spread, preds.shape)
     floor = np.where(spread.any(0), spread.mean(0), 1.)
-    scores = np.abs(targets - preds)/(spread + floor)
-    return Intervals(coverage, [_group_quantile(s, groups, coverage) for s in scores.T], floor.tolist(), len(set(groups)))
+    factor = _site_quantile(np.abs(targets - preds)/(spread + floor), groups, coverage)
+    return Intervals(coverage, factor.tolist(), floor.tolist(), len(set(groups)))
 
 # %% ../nbs/06a_intervals.ipynb #1dbc05e8
 def apply_intervals(
@@ -75,7 +82,7 @@ def apply_intervals(
     half = np.array(model.factor)*(_check_spread(spread, preds.shape) + model.floor)
     return np.maximum(preds - half, 0), np.maximum(preds + half, 0)
 
-# %% ../nbs/06a_intervals.ipynb #97b83619
+# %% ../nbs/06a_intervals.ipynb #9a31bc15
 def write_intervals(
     out, # The submission's path; `_intervals` is put before its suffix
     image_ids, # N ids of photos
@@ -85,8 +92,9 @@ def write_intervals(
 ): # The path written
     "Write predictions and bounds, atomically: image_id, then for each target its grams, `_low` and `_high`."
     path = Path(out).with_stem(f'{Path(out).stem}_intervals')
-    columns = {f'{t}{suffix}': a[:, i] for i, t in enumerate(TARGETS) for suffix, a in (('', preds), ('_low', low), ('_high', high))}
-    with atomic_path(path) as tmp: pd.DataFrame(dict(image_id=list(image_ids), **columns)).to_csv(tmp, index=False)
+    columns = {f'{t}{suffix}': a[:, i] for i, t in enumerate(TARGETS)
+               for suffix, a in (('', preds), ('_low', low), ('_high', high))}
+    write_table(path, pd.DataFrame(dict(image_id=list(image_ids), **columns)))
     return path
 
 # %% ../nbs/06a_intervals.ipynb #01e1e56d
@@ -95,12 +103,13 @@ def coverage(
     low, # (N, 5) lower bounds
     high, # (N, 5) upper bounds
     groups, # N labels
-): # Table by target: share of photos covered, mean over groups of that share, the worst group's, mean width in grams
+): # Table by target: photos (share covered), groups (its mean), worst_group, width_g (mean width)
     "How often intervals hold, over photos and over groups."
     targets, low, high = (np.asarray(o, dtype=float) for o in (targets, low, high))
     inside = pd.DataFrame((low <= targets) & (targets <= high), columns=list(TARGETS))
     by_group = inside.groupby(np.asarray(groups)).mean()
-    return pd.DataFrame(dict(photos=inside.mean(), groups=by_group.mean(), worst_group=by_group.min(), width_g=(high - low).mean(0)))
+    return pd.DataFrame(dict(photos=inside.mean(), groups=by_group.mean(), worst_group=by_group.min(),
+                             width_g=(high - low).mean(0)))
 
 # %% ../nbs/06a_intervals.ipynb #279c9177
 def nested_intervals(
@@ -111,40 +120,36 @@ def nested_intervals(
     folds, # N labels
     coverage:float=.9, # As in `fit_intervals`
 ): # (N, 5) lower bounds; (N, 5) upper bounds
-    "For each photo the interval that the other folds' errors give; `DataError` if these have too few groups."
-    targets, preds, groups, folds = map(np.asarray, (targets, preds, groups, folds))
-    low, high = np.empty(preds.shape), np.empty(preds.shape)
-    part = lambda rows: None if spread is None else np.asarray(spread)[rows]
-    for k in np.unique(folds):
-        new = folds == k
-        model = fit_intervals(targets[~new], preds[~new], part(~new), groups[~new], coverage)
-        low[new], high[new] = apply_intervals(model, preds[new], part(new))
-    return low, high
+    "For each photo the interval from the errors of the other folds."
+    targets, preds, groups = map(np.asarray, (targets, preds, groups))
+    spread = _check_spread(spread, preds.shape)
+    fit = lambda train: fit_intervals(targets[train], preds[train], spread[train], groups[train], coverage)
+    apply = lambda model, new: apply_intervals(model, preds[new], spread[new])
+    return tuple(cross_fit(folds, fit, apply, axis=1))
 
 # %% ../nbs/06a_intervals.ipynb #68fb5490
 def fit_run_intervals(
-    run, # A run folder with all folds finished
-    data=None, # Folder with its training photos; not needed once `oof_flip3.csv` is in the run
-    views:str='flip3', # One of `biomass_nb.tta.VIEWS`
-    coverage:float=.9, # Share of photos of new groups that the interval of a target shall cover
-    store=None, # Folder of the photo store
+    run, # A `Run` with all folds finished
+    views:str='flip3', # A name in `VIEWS`
+    coverage:float=.9, # Share of photos of new sites that the interval of a target shall cover
+    data=None, # Folder with its training photos; not needed once the run keeps its table of these views
 ): # `Intervals`
-    "Calibrate intervals on a run's out-of-fold errors, to apply to as many photos as there are."
-    oof = oof_views(run, data, views, store)
+    "Calibrate intervals on a run's out-of-fold errors."
+    oof = run.out_of_fold(views, data)
     column = lambda kind: oof[[f'{kind}{t}' for t in TARGETS]].to_numpy()
     return fit_intervals(column(''), column('pred_'), column('spread_'), groups_of(oof), coverage)
 
+# %% ../nbs/06a_intervals.ipynb #abd9b2ed
 def run_intervals(
-    run, # A run folder with all folds finished
+    run, # A `Run` with all folds finished
     preds, # (N, 5) grams; rows of NaN for photos that could not be read
-    spread, # (N, 5) grams, of the same photos, as `biomass_nb.tta.view_spread` gives it
-    data=None, # Folder with the run's training photos; not needed once `oof_flip3.csv` is in the run
-    views:str='flip3', # The views of `preds`, one of `biomass_nb.tta.VIEWS`
-    coverage:float=.9, # Share of photos of new groups that the interval of a target shall cover
-    store=None, # Folder of the photo store
+    spread, # (N, 5) grams, of the same photos, over the same views
+    views:str='flip3', # The views of `preds`, a name in `VIEWS`
+    coverage:float=.9, # As in `fit_run_intervals`
+    data=None, # As in `fit_run_intervals`
 ): # (N, 5) lower bounds; (N, 5) upper bounds; NaN where nothing is known
     "Intervals around a run's predictions, calibrated on its out-of-fold errors over the same views."
-    fitted, good = fit_run_intervals(run, data, views, coverage, store), np.isfinite(preds).all(1)
-    low, high = np.full(preds.shape, np.nan), np.full(preds.shape, np.nan)
-    low[good], high[good] = apply_intervals(fitted, preds[good], spread[good])
-    return low, high
+    model = fit_run_intervals(run, views, coverage, data)
+    good, bounds = np.isfinite(preds).all(1), np.full((2, *preds.shape), np.nan)
+    bounds[:, good] = apply_intervals(model, preds[good], spread[good])
+    return tuple(bounds)
