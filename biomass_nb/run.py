@@ -480,6 +480,20 @@ def _out_of_fold(self:Run, df, question):
 
 # %% ../nbs/02d_run.ipynb #9f1115a4
 @patch
+def keep_oof(self:RunFolder,
+    views:str, # A name in `VIEWS`
+    data, # Folder with the training photos, or None
+    make, # Function without arguments that computes the table
+): # Table as of `oof_table`
+    "A table of out-of-fold predictions that is kept in the run."
+    path = kept_path(self.path, f'oof_{views}', self.fingerprint(), suffix='.csv')
+    if path.exists() and isinstance(data, (str, Path)) and (Path(data)/'train.csv').is_file():
+        try: self.training_photos(data)
+        except DataError as e: warnings.warn(f'{e}; its errors are those on its own labels', DataWarning)
+    return cached(path, make, read_table, write_table)
+
+# %% ../nbs/02d_run.ipynb #5a05d6ea
+@patch
 def out_of_fold(self:Run,
     views:str='none', # A name in `VIEWS`
     data=None, # Folder with the training photos, or their table; not needed once the answer is in the run
@@ -494,8 +508,7 @@ def out_of_fold(self:Run,
         df = self.training_photos(data)
         self.decoded.add(df.path)
         return oof_table(df, self._out_of_fold(df, AskViews(views)))
-    path = kept_path(self.path, f'oof_{views}', self.fingerprint(), suffix='.csv')
-    return cached(path, make, read_table, write_table)
+    return self.keep_oof(views, data, make)
 
 # %% ../nbs/02d_run.ipynb #f2c79b60
 def score_table(

@@ -7,12 +7,13 @@ __all__ = ['STATES', 'Site', 'sample_sites', 'sample_grams', 'render_quadrat', '
 
 # %% ../nbs/00a_synth.ipynb #8c8ce432
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
-import numpy as np, pandas as pd
-
+import cv2, numpy as np, pandas as pd
 from .core import DataError, atomic_path, progress
 from .data import TARGETS, add_sums, write_table
+from PIL import Image
 
 # %% ../nbs/00a_synth.ipynb #2064a2ab
 @dataclass
@@ -34,23 +35,23 @@ class Site:
 
 # %% ../nbs/00a_synth.ipynb #26a755d6
 STATES = {  # share of photos, mean grams of green, dead and clover, RGB of the soil
-    'Tas': (.39, 16., 16., 10., (88, 70, 54)),
-    'Vic': (.31, 25., 11., 11., (112, 92, 72)),
-    'NSW': (.21, 56., 15., 0., (128, 98, 70)),
-    'WA': (.09, 12., 0., 34., (166, 98, 62)),
+    'Tas': (.39, (16., 16., 10.), (88, 70, 54)),
+    'Vic': (.31, (25., 11., 11.), (112, 92, 72)),
+    'NSW': (.21, (56., 15., 0.), (128, 98, 70)),
+    'WA': (.09, (12., 0., 34.), (166, 98, 62)),
 }
 
 # %% ../nbs/00a_synth.ipynb #60c05e9e
 def _sample_site(rng, state, date):
     "One site of `state`."
-    _, green, dead, clover, soil = STATES[state]
+    _, means, soil = STATES[state]
     spread = lambda mean, sd: mean*np.exp(rng.normal(-sd**2/2, sd))
-    green, dead, clover = spread(green, .4), spread(dead, .5), spread(clover, .4)
+    green, dead, clover = map(spread, means, (.4, .5, .4))
     if rng.random() < .35: clover *= .1
     species = ('Ryegrass', 'Ryegrass_Clover', 'Clover')[int(clover > 1) + int(clover > 2*green)]
     return Site(state, f'{date.year}/{date.month}/{date.day}', species, green, dead, clover,
                 height=np.clip(spread(3 + .25*green, .3), 2, 30), blade=spread(.3, .2), hue=rng.random(),
-                straw=rng.random(), soil=tuple(np.clip(np.array(soil)*spread(1, .15), 20, 230)),
+                straw=rng.random(), soil=tuple(np.clip(np.multiply(soil, spread(1, .15)), 20, 230)),
                 gain=tuple(spread(1, .12)*np.exp(rng.normal(0, .05, 3))), zoom=rng.uniform(.85, 1.15))
 
 # %% ../nbs/00a_synth.ipynb #b48aed02
@@ -59,15 +60,10 @@ def sample_sites(
     seed:int=0, # Seed
 ): # `Site`s in order of date; from four sites on, each state has one at least
     "Draw sites: states in the real proportions, everything else at random around the state's means."
-    if n > 300:
-        raise DataError(f'{n} sites are too many: each has a day of one year to itself; '
-                        'choose 300 at most', 'n_sites')
-    rng = np.random.default_rng([seed, 1])
-    share = np.array([s[0] for s in STATES.values()])
-    names = np.array(list(STATES))[np.searchsorted(share.cumsum(), (np.arange(n) + .5)/n*.9999)]
+    rng, ends = np.random.default_rng([seed, 1]), np.cumsum([share for share, *_ in STATES.values()])
+    names = np.array(list(STATES))[np.searchsorted(ends, (np.arange(n) + .5)/n*.9999)]
     if n >= 4: names[:4] = list(STATES)
-    days = np.sort(rng.choice(np.arange(1, 330), n, replace=False))
-    dates = pd.Timestamp('2015-01-01') + pd.to_timedelta(days, 'D')
+    dates = pd.to_datetime(np.sort(rng.choice(329, n, replace=False)), unit='D', origin='2015-01-02')
     return [_sample_site(rng, str(s), date) for s, date in zip(rng.permutation(names), dates)]
 
 # %% ../nbs/00a_synth.ipynb #b21ad535
@@ -85,16 +81,15 @@ def sample_grams(
     return np.where(absent, 0, np.maximum(grams, .05)).round(4)
 
 # %% ../nbs/00a_synth.ipynb #54f029fc
-QUADRAT_CM = (70, 30)  # what a photo shows: width and height
+QUADRAT_CM = np.array([70, 30])  # what a photo shows: width and height
 
 def _soil(rng, site, size):
     "Bare ground: (height, width, 3) uint8 RGB."
-    import cv2
     (w, h), grain = size, 0
     for k, amplitude in ((1, .05), (4, .09), (32, .10)):  # k: size of the grain in pixels
         noise = rng.standard_normal((max(2, h//k), max(2, w//k)), np.float32)
-        grain = grain + amplitude*cv2.resize(noise, size, interpolation=cv2.INTER_LINEAR)
-    return np.clip(np.array(site.soil)*(1 + grain[..., None]), 0, 255).astype(np.uint8)
+        grain = grain + amplitude*cv2.resize(noise, size)
+    return np.clip(np.multiply(site.soil, 1 + grain[..., None]), 0, 255).astype(np.uint8)
 
 # %% ../nbs/00a_synth.ipynb #6674d310
 def _patchy(rng, n_centres, spread, share):
@@ -121,16 +116,15 @@ def _strokes(rng, n, length, width, where, droop):
 # %% ../nbs/00a_synth.ipynb #9f9eef67
 def _draw_stroke(img, px, width, rgb):
     "A bent stroke over its shadow; `px` are (5, 2) sixteenths of a pixel."
-    import cv2
-    cv2.polylines(img, [px + 24], False, (.4*rgb).tolist(), width, cv2.LINE_8, 4)
-    cv2.polylines(img, [px[:3]], False, rgb.tolist(), width, cv2.LINE_AA, 4)
-    cv2.polylines(img, [px[2:]], False, (1.12*rgb).tolist(), max(1, width - 1), cv2.LINE_AA, 4)
+    shadow, tip = (px + 24, width, .4, cv2.LINE_8), (px[2:], max(1, width - 1), 1.12, cv2.LINE_AA)
+    for line, thickness, shade, kind in (shadow, (px[:3], width, 1, cv2.LINE_AA), tip):
+        cv2.polylines(img, [line], False, (shade*rgb).tolist(), thickness, kind, 4)
 
 # %% ../nbs/00a_synth.ipynb #24fe005c
 def _grass(green, site, rng):
     "The layer of green blades."
     length = 1.5 + site.height*.7
-    n = int(np.ceil(green/(.018*length*site.blade)))
+    n = ceil(green/(.018*length*site.blade))
     rgb = np.array([112, 146, 48]) + site.hue*np.array([-52, -26, 22])
     strokes = _strokes(rng, n, length, site.blade, _patchy(rng, 12, 5, .6), .35)
     return _draw_stroke, *strokes, rgb, rng.beta(2, 2, n)
@@ -138,7 +132,7 @@ def _grass(green, site, rng):
 # %% ../nbs/00a_synth.ipynb #35dcc138
 def _litter(dead, site, rng):
     "The layer of straws; most lie low."
-    n = int(np.ceil(dead/.03))
+    n = ceil(dead/.03)
     rgb = np.array([140, 128, 106]) + site.straw*np.array([62, 34, -18])
     strokes = _strokes(rng, n, 5., .22, _patchy(rng, 6, 9, .5), .5)
     return _draw_stroke, *strokes, rgb, rng.beta(1, 3.5, n)
@@ -147,33 +141,31 @@ def _litter(dead, site, rng):
 def _in_pixels(layer, size, site, rng):
     "The parts of a layer: (height, draw, points in sixteenths of a pixel, width in pixels, RGB)."
     draw, shapes, widths, rgb, heights = layer
-    scale = np.array(size)/QUADRAT_CM*site.zoom
-    offset = np.array(size)/2 - np.array(QUADRAT_CM)/2*scale
-    px = ((shapes*scale + offset)*16).astype(np.int32)
+    scale = size/QUADRAT_CM*site.zoom
+    px = ((shapes*scale + (size - QUADRAT_CM*scale)/2)*16).astype(np.int32)
     shade = (.6 + .6*heights)*rng.normal(1, .09, len(heights))
-    widths = (widths*scale.mean()).round().astype(int).clip(1)
+    widths = (widths*scale.mean()).round().clip(1).astype(int).tolist()
     return list(zip(heights, [draw]*len(px), px, widths, np.minimum(shade[:, None]*rgb, 225)))
 
 # %% ../nbs/00a_synth.ipynb #7b5be336
 def _paint(img, parts):
     "Draw into `img`, the lowest first."
-    for _, draw, px, width, rgb in sorted(parts, key=lambda o: o[0]): draw(img, px, int(width), rgb)
+    for _, draw, *how in sorted(parts, key=lambda part: part[0]): draw(img, *how)
     return img
 
 # %% ../nbs/00a_synth.ipynb #cfaded3f
 def _leaves(rng, n, radius, where):
     "`n` trifoliate leaves: (n, 3, 10, 2) outlines of leaflets in cm."
     t = np.linspace(0, 2*np.pi, 10, endpoint=False)
-    heart = np.stack([.62 - .55*np.cos(t) + .12*np.cos(2*t), .46*np.sin(t)], -1)*radius
-    a = rng.uniform(0, 2*np.pi, n)[:, None] + np.arange(3)*2*np.pi/3 + rng.normal(0, .12, (n, 3))
-    turn = np.stack([np.cos(a), -np.sin(a), np.sin(a), np.cos(a)], -1).reshape(n, 3, 1, 2, 2)
+    x, y = (.62 - .55*np.cos(t) + .12*np.cos(2*t))*radius, .46*np.sin(t)*radius  # of a heart
+    a = rng.uniform(0, 2*np.pi, (n, 1, 1)) + np.arange(3)[:, None]*2*np.pi/3 + rng.normal(0, .12, (n, 3, 1))
+    turned = np.stack([np.cos(a)*x - np.sin(a)*y, np.sin(a)*x + np.cos(a)*y], -1)
     size = rng.gamma(20, 1/20, (n, 1, 1, 1))
-    return where(n)[:, None, None] + (turn @ heart[None, None, :, :, None])[..., 0]*size
+    return where(n)[:, None, None] + turned*size
 
 # %% ../nbs/00a_synth.ipynb #0fc9dff2
 def _draw_leaf(img, px, _, rgb):
     "Three leaflets and the mark; `px` are (3, 10, 2) sixteenths of a pixel."
-    import cv2
     for k, leaflet in enumerate(px):
         cv2.fillConvexPoly(img, leaflet, ((.9 + .1*k)*rgb).tolist(), cv2.LINE_AA, 4)
     cv2.circle(img, px.mean((0, 1)).astype(int).tolist(), 16, (1.35*rgb).tolist(), -1, cv2.LINE_AA, 4)
@@ -182,7 +174,7 @@ def _draw_leaf(img, px, _, rgb):
 def _clover(clover, site, rng):
     "The layer of clover leaves."
     radius = .55 + .04*site.height
-    n = int(np.ceil(clover/(.04*radius**2)))
+    n = ceil(clover/(.04*radius**2))
     rgb = np.array([76, 142, 58]) + site.hue*np.array([-10, -6, 10])
     leaves = _leaves(rng, n, radius, _patchy(rng, 4, 8, .8))
     return _draw_leaf, leaves, np.zeros(n), rgb, rng.beta(2, 3, n)
@@ -190,7 +182,6 @@ def _clover(clover, site, rng):
 # %% ../nbs/00a_synth.ipynb #560497a9
 def _light(img, site, rng):
     "The photo as the camera records it."
-    import cv2
     h, w = img.shape[:2]
     a = rng.uniform(0, 2*np.pi)
     x, y = (np.linspace(-1, 1, n, dtype=np.float32) for n in (w, h))
@@ -217,34 +208,31 @@ def render_quadrat(
 # %% ../nbs/00a_synth.ipynb #f1e81b4e
 def _artifacts(img, site, rng):
     "Draw a date stamp, a cardboard edge and a tripod foot into `img`, each or not."
-    import cv2
     h, w = img.shape[:2]
     if rng.random() < .27:
         cv2.putText(img, site.date.replace('/', ' '), (int(w*.74), int(h*.93)), cv2.FONT_HERSHEY_PLAIN, h/230,
                     (255, 150, 40), max(1, h//200), cv2.LINE_AA)
     if rng.random() < .15:
         x = int(w*rng.uniform(.01, .05))
-        img[:, :x] = (img[:, :x]*.2 + np.array([222, 212, 196])*.8).astype(np.uint8)
+        img[:, :x] = img[:, :x]*.2 + np.array([222, 212, 196])*.8
     if rng.random() < .10:
         cv2.circle(img, (int(w*rng.uniform(.2, .8)), h), h//14, (38, 38, 42), -1, cv2.LINE_AA)
     return img
 
 # %% ../nbs/00a_synth.ipynb #0d4bfe1b
 def _photo_rows(image_id, folder, grams, site, rng):
-    "The five long rows of one photo, in the competition's order of targets."
+    "The five long rows of one photo, sorted by target as in the competition's tables."
     cover = 1 - np.exp(-(grams[0] + grams[2])/18)
     ndvi, height = .25 + .55*cover + rng.normal(0, .06), site.height*rng.lognormal(0, .15)
     meta = dict(image_path=f'{folder}/{image_id}.jpg', Sampling_Date=site.date, State=site.state,
-                Species=site.species, Pre_GSHH_NDVI=round(float(np.clip(ndvi, .16, .91)), 2),
-                Height_Ave_cm=round(float(np.clip(height, 1, 70)), 4))
-    values = dict(zip(TARGETS, add_sums([grams])[0].round(4)))
-    return [dict(sample_id=f'{image_id}__{t}', **meta, target_name=t, target=values[t])
-            for t in ('Dry_Clover_g', 'Dry_Dead_g', 'Dry_Green_g', 'Dry_Total_g', 'GDM_g')]
+                Species=site.species, Pre_GSHH_NDVI=np.clip(ndvi, .16, .91).round(2),
+                Height_Ave_cm=np.clip(height, 1, 70).round(4))
+    return [dict(sample_id=f'{image_id}__{t}', **meta, target_name=t, target=value)
+            for t, value in sorted(zip(TARGETS, add_sums([grams])[0].round(4)))]
 
 # %% ../nbs/00a_synth.ipynb #b1fef34f
 def _write_photos(path, folder, n, sites, rng, size):
     "Draw `n` photos of `sites` in turn into `path/folder`. Return their long rows."
-    from PIL import Image
     ids, rows = rng.choice(9*10**8, n, replace=False) + 10**8, []
     for i, number in enumerate(progress(ids, f'drawing {folder}')):
         site, photo_rng = sites[i % len(sites)], np.random.default_rng(number)
@@ -258,7 +246,7 @@ def _write_photos(path, folder, n, sites, rng, size):
 # %% ../nbs/00a_synth.ipynb #61f6a9b5
 def _shifted(site, shift):
     "The site in warmer light, from a lower camera, with yellower grass, all by `shift`."
-    warm = np.array(site.gain)*[1 + .2*shift, 1, 1 - .2*shift]
+    warm = np.multiply(site.gain, [1 + .2*shift, 1, 1 - .2*shift])
     return replace(site, gain=tuple(warm), zoom=site.zoom*(1 + .15*shift), hue=site.hue*(1 - .5*shift))
 
 # %% ../nbs/00a_synth.ipynb #c68e0404
@@ -286,10 +274,11 @@ def write_quadrats(
 
 # %% ../nbs/00a_synth.ipynb #eaf824f9
 def _check_numbers(n_train, n_test, n_sites, n_test_sites, size):
-    "Raise a `DataError` unless each site gets a photo and photos can be drawn on."
-    if not (1 <= n_sites <= n_train and 1 <= n_test_sites <= n_test):
+    "Raise a `DataError` unless each site gets a photo and a day, and photos can be drawn on."
+    if not (1 <= n_sites <= min(n_train, 300) and 1 <= n_test_sites <= min(n_test, 300)):
         raise DataError(f'{n_train} and {n_test} photos do not fit {n_sites} and {n_test_sites} sites; '
-                        'each site needs one photo at least', 'n_sites', 'n_test_sites')
+                        'each site needs one photo at least, and 300 sites are the most',
+                        'n_sites', 'n_test_sites')
     if min(size) < 32:
         raise DataError(f'photos of {size[0]} x {size[1]} pixels are too small to draw on; '
                         'choose a width of 64 or more', 'size')

@@ -44,7 +44,8 @@ def predict_within(
         slowest = max(slowest, _ask_within(run, photos, part, budget, answers))
     looks, all_looks = sum(map(len, answers.values())), n*len(wanted)
     if looks < all_looks:
-        print(f'{run.name}: time suffices for {len(answers)} of {n} members, for {looks} of {all_looks} looks')
+        print(f'{run.name}: time suffices for {len(answers)} of {n} members, '
+              f'for {looks} of {all_looks} looks')
     return add_sums(np.mean([np.mean(a, 0, dtype=float) for a in answers.values()], 0))
 
 # %% ../nbs/04_tta.ipynb #b7eca4de
