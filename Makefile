@@ -24,7 +24,7 @@ wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and 
 	cd dist && ../.venv-wheel/bin/biomass_demo --quick --out demo
 # Newer versions of fastcore spell --bad_photos as --bad-photos; both have to be understood.
 	cd dist && ../.venv-wheel/bin/biomass_ensemble --run demo/run --run demo/run2 --data demo/data \
-		--bad_photos mean 2>&1 | grep 'demo/run2/oof.csv: no such file'
+		--bad_photos mean 2>&1 | grep 'demo/run2/config.json: no such file'
 
 $(VENV)/ready: settings.ini constraints.txt setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -27,13 +27,36 @@ from sklearn.exceptions import ConvergenceWarning
 
 from biomass_nb.data import TARGETS, DataError, assign_folds, groups_of, out_of_fold_means, read_train
 from biomass_nb.ensemble import fit_scale, fit_states, postprocess
-from biomass_nb.features.embed import read_features
 from biomass_nb.features.heads import REGRESSIONS, stack_of
 from biomass_nb.losses import weighted_r2
 
 
 RULES = {'blend, WA without dead': {'WA': {'Dry_Dead_g': 0}},
          'blend, NSW without clover': {'NSW': {'Dry_Clover_g': 0}}}
+
+
+def read_features(folder, image_ids):
+    "The features of photos by name, (N, F) float64. Raise a `DataError` for what cannot be learned from."
+    res = {}
+    for path in sorted(Path(folder).glob('embeddings_*.npy')):
+        own, shared = path.with_name(f'{path.stem}_ids.txt'), path.with_name('embeddings_ids.txt')
+        there = next((p for p in (own, shared) if p.is_file()), None)
+        if there is None: raise DataError(f'{path}: no {own.name} or {shared.name} beside it')
+        try: x = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as e: raise DataError(f'{path}: cannot be read ({e})') from e
+        ids = [Path(line.strip()).stem for line in there.read_text().splitlines() if line.strip()]
+        if x.ndim != 2 or x.dtype.kind not in 'fiu' or len(x) != len(ids) or len(set(ids)) < len(ids):
+            raise DataError(f'{path}: an array of {x.dtype} of shape {x.shape} for {len(set(ids))} ids in '
+                            f'{there.name}; a photo has one row of numbers and one id')
+        x = pd.DataFrame(x, ids).reindex(image_ids).to_numpy(float)
+        if len(sick := np.flatnonzero(~np.isfinite(x).all(1))):
+            raise DataError(f'{path}: {len(sick)} of {len(x)} photos have no features, or some that are not '
+                            f'finite numbers, the first {list(image_ids)[sick[0]]}')
+        if constant := (np.ptp(x, 0) == 0).sum():
+            warnings.warn(f'{path}: {constant} of {x.shape[1]} columns are the same for all photos')
+        res[path.stem.removeprefix('embeddings_')] = x
+    if res: return res
+    raise DataError(f'{folder}: has no embeddings_NAME.npy; extract features first')
 
 
 def predict_fold(X, widths, y, groups, states, held_out, heads):

@@ -61,11 +61,10 @@ def loss(self:AuxColumn,
     return self.weight*(F.smooth_l1_loss if self.kind == 'number' else F.cross_entropy)(out, aux)
 
 # %% ../nbs/02a_auxiliary.ipynb #d0bdeef9
-def _intervals(df, weight, n):
+def _intervals(df, weight):
     "A column for each target; together they have `weight`."
-    shares = np.arange(1, n)/n
-    return [AuxColumn(t, weight/len(TARGETS), np.unique(np.quantile(df[t], shares)).tolist(), 'interval')
-            for t in TARGETS]
+    edges = {t: np.unique(np.quantile(df[t], np.arange(1, 7)/7)).tolist() for t in TARGETS}
+    return [AuxColumn(t, weight/len(TARGETS), e, 'interval') for t, e in edges.items()]
 
 # %% ../nbs/02a_auxiliary.ipynb #cdfa16b1
 def _metadata(df, weight):
@@ -80,11 +79,10 @@ class AuxTargets:
     "Intervals of the five targets and the four columns of metadata, as one (N, K) array and its loss."
     def __init__(self,
         df, # Training photos
-        intervals:float=.3, # Weight of the intervals' cross-entropy, a mean over the five targets; 0: none
-        metadata:float=0., # Weight of the metadata's loss, a mean over four columns; 0: none
-        n_intervals:int=7, # Intervals of each target
+        intervals=.3, # Weight of the intervals' cross-entropy, a mean over the five targets; 0: none
+        metadata=0., # Weight of the metadata's loss, a mean over four columns; 0: none
     ):
-        self.columns = _intervals(df, intervals, n_intervals) if intervals else []
+        self.columns = _intervals(df, intervals) if intervals else []
         if metadata: self.columns += _metadata(df, metadata)
         self.widths = [c.width for c in self.columns]
 

@@ -7,11 +7,10 @@ __all__ = ['WEIGHTINGS', 'weight_rule', 'parse_rules', 'fit_run_states', 'predic
 
 # %% ../nbs/06b_blend.ipynb #88af97fa
 import re
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from .core import DataError, check_name, fingerprint
+from .core import DataError, check_name, cross_fit, fingerprint
 from .data import COMPONENTS, TARGETS
 from .ensemble import blend, fit_scale, fit_states, fit_weights, nested_blend, nested_scale
 from .ensemble import nested_scores, postprocess, stack_oof, strategy_weights
@@ -37,26 +36,26 @@ def weight_rule(
     runs, # M runs
 ): # Function of (targets, preds) that gives M weights, for `biomass_nb.ensemble.nested_blend`
     "How to weigh the runs. Raise a `DataError` for weights that cannot be."
-    kind, n = str(weights), len(runs)
-    if kind == 'fitted': return fit_weights
-    if kind == 'equal': fixed = np.full(n, 1/n)
-    elif kind == 'strategy': fixed = strategy_weights([open_run(o).settings.get('backbone') for o in runs])
-    else: fixed = _given_weights(weights, n)
+    if str(weights) == 'fitted': return fit_weights
+    if str(weights) == 'equal': weights = np.ones(len(runs))
+    if str(weights) == 'strategy':
+        weights = strategy_weights([open_run(o).settings.get('backbone') for o in runs])
+    fixed = _given_weights(weights, len(runs))
     return lambda targets, preds: fixed/fixed.sum()
 
 # %% ../nbs/06b_blend.ipynb #1e6fa383
 def parse_rules(
-    text:str, # STATE:COMPONENT=GRAMS, several with commas between them
+    text, # STATE:COMPONENT=GRAMS, several with commas between them
 ): # dict for `biomass_nb.ensemble.apply_rules`
     "Rules as they are written in a command."
     rules = {}
     for part in text.split(','):
-        m = re.fullmatch(r'\s*(.+?)\s*:\s*(\w+)\s*=\s*([\d.]+)\s*', part)
-        try: state, component, grams = *m.groups()[:2], float(m[3])
-        except (AttributeError, ValueError):
+        m = re.fullmatch(r'\s*(.+?)\s*:\s*(\w+)\s*=\s*(\d+\.?\d*|\.\d+)\s*', part)
+        if not m:
             raise DataError(f'rule {part!r}: write it as STATE:COMPONENT=GRAMS, such as WA:Dry_Dead_g=0',
                             'rules') from None
-        rules.setdefault(state, {})[check_name(component, COMPONENTS, 'component', 'rules')] = grams
+        component = check_name(m[2], COMPONENTS, 'component', 'rules')
+        rules.setdefault(m[1], {})[component] = float(m[3])
     return rules
 
 # %% ../nbs/06b_blend.ipynb #78acba13
@@ -71,14 +70,16 @@ def fit_run_states(
     train, # N training photos, as of `training_photos`
 ): # (N, states) table of out-of-fold probabilities; list of classifiers, one for each member
     "Learn to tell the state from the features of each member, on the photos outside its fold."
-    states = sorted(set(train.State))
-    probs, n, models = np.zeros((len(train), len(states))), np.zeros((len(train), 1)), []
+    states, folds, each, models = sorted(set(train.State)), train.fold.to_numpy(), [], []
     for m, features in run.features(train.path):
-        held_out = (train.fold == m.fold).to_numpy()
-        models.append(fit_states(features[~held_out], train.State[~held_out]))
-        probs[held_out] += _probabilities(models[-1], features[held_out], states)
-        n[held_out] += 1
-    return pd.DataFrame(probs/n, columns=states), models
+        fit = lambda rows: fit_states(features[rows], train.State[rows])
+        tell = lambda model, rows: _probabilities(model, features[rows], states)
+        models.append(fit(folds != m.fold))
+        if m.fold is None: each.append(cross_fit(folds, fit, tell))
+        else:
+            each.append(np.full((len(train), len(states)), np.nan))
+            each[-1][folds == m.fold] = tell(models[-1], folds == m.fold)
+    return pd.DataFrame(np.nanmean(each, 0), columns=states), models
 
 # %% ../nbs/06b_blend.ipynb #b87f8bad
 def predict_states(
@@ -89,15 +90,15 @@ def predict_states(
     "The probabilities of the states of new photos."
     states = sorted(set().union(*(o.classes_ for o in models)))
     seen = zip(models, run.features(photos), strict=True)
-    return sum(_probabilities(o, features, states) for o, (_, features) in seen)/len(models)
+    return sum(_probabilities(model, features, states) for model, (_, features) in seen)/len(models)
 
 # %% ../nbs/06b_blend.ipynb #744a7196
 def _stack_runs(runs, data):
     "`stack_oof` of runs. Raise a `DataError` if one is given twice."
-    names, paths = [str(run) for run in runs], [Path(str(run)).resolve() for run in runs]
-    if twice := [name for i, name in enumerate(names) if paths[i] in paths[:i]]:
-        raise DataError(f'{twice[0]}: is given twice; name each run once', 'run')
-    return stack_oof({name: run.out_of_fold('none', data) for name, run in zip(names, runs)})
+    paths = [Path(str(run)).resolve() for run in runs]
+    for i, run in enumerate(runs):
+        if paths[i] in paths[:i]: raise DataError(f'{run}: is given twice; name each run once', 'run')
+    return stack_oof({str(run): run.out_of_fold('none', data) for run in runs})
 
 # %% ../nbs/06b_blend.ipynb #4760db08
 class Blend(Predictor):
@@ -114,19 +115,17 @@ class Blend(Predictor):
         self.table, self.oof = _stack_runs(self.runs, data)  # training photos; (M, N, 5) grams of each run
         self.targets = self.table[list(TARGETS)].to_numpy()
         for state in rules or (): check_name(state, sorted(set(self.table.State)), 'state', 'rules')
-        blended = self._fit_weights(weights)
-        self._fit_corrections(blended, scale, data)
+        self._fit_corrections(self._fit_weights(weights), scale, data)
 
 # %% ../nbs/06b_blend.ipynb #f285f544
 @patch
 def _fit_weights(self:Blend, weights):
     "Set `weights` and `scores`; the nested blend, (N, 5) grams."
-    y, folds, rule = self.targets, self.table.fold, weight_rule(weights, self.runs)
-    self.weights = rule(y, self.oof)
-    kind = str(weights) if str(weights) in WEIGHTINGS else 'given'
-    more = {} if kind in ('fitted', 'equal') else {kind: self.weights}
-    self.scores = nested_scores(y, self.oof, folds, more)
-    return nested_blend(y, self.oof, folds, rule)
+    data, rule = (self.targets, self.oof, self.table.fold), weight_rule(weights, self.runs)
+    self.weights, kind = rule(*data[:2]), str(weights)
+    given = {kind if kind in WEIGHTINGS else 'given': self.weights}
+    self.scores = nested_scores(*data, {} if kind in ('fitted', 'equal') else given)
+    return nested_blend(*data, rule)
 
 # %% ../nbs/06b_blend.ipynb #7bd3fe7d
 @patch
@@ -172,6 +171,7 @@ def features(self:Blend,
 @patch(as_prop=True)
 def name(self:Blend): return ' + '.join(run.name for run in self.runs)
 
+# %% ../nbs/06b_blend.ipynb #ff0958ca
 @patch(as_prop=True)
 def folds(self:Blend): # Table: image_id, State, Sampling_Date, fold, key, targets
     "The photos that the runs were trained on."
@@ -202,9 +202,9 @@ def fingerprint(self:Blend,
     *facts, # Whatever else an answer depends on, as in `biomass_nb.core.fingerprint`
 ): # 32 hexadecimal digits
     "What the answers of a blend depend on: its runs, and how they are blended and corrected."
-    scale = None if self.scale is None else np.asarray(self.scale).tolist()
-    runs = [run.fingerprint() for run in self.runs]
-    return fingerprint(runs, self.weights.tolist(), scale, self.rules, facts)
+    runs, scale = [run.fingerprint() for run in self.runs], self.scale
+    return fingerprint(runs, self.weights.tolist(), scale if scale is None else scale.tolist(), self.rules,
+                       facts)
 
 # %% ../nbs/06b_blend.ipynb #e67141d7
 @patch
@@ -222,12 +222,10 @@ def out_of_fold(self:Blend,
 ): # Table: image_id, fold, State, Sampling_Date, targets, and of each `pred_` and `spread_`
     "The corrected blend of the runs' out-of-fold predictions, and its spread."
     self.check_views(views)
-    columns = [f'spread_{t}' for t in TARGETS]
-    if len(self.runs) > 1: spread = self.oof.std(0)
-    else:
-        alone = self.runs[0].out_of_fold(views, data).set_index('image_id')
-        spread = alone.loc[self.table.image_id, columns].to_numpy()
-    return self.table.assign(**dict(zip(columns, spread.T)))
+    columns, table = [f'spread_{t}' for t in TARGETS], self.table.copy()
+    if len(self.runs) > 1: table[columns] = self.oof.std(0)
+    else: table[columns] = self.runs[0].out_of_fold(views, data).sort_values('image_id')[columns].to_numpy()
+    return table
 
 # %% ../nbs/06b_blend.ipynb #0867ff7c
 @patch
@@ -251,7 +249,7 @@ def predict_with_spread(self:Blend,
     each = [run.predict_each(photos, views, **kwargs) for run in self.runs]
     means = np.stack([a.mean((0, 1)) for a in each])
     good, preds = np.isfinite(means).all((0, 2)), np.full(means.shape[1:], np.nan)
-    blended, found, probs = blend(means[:, good], self.weights), np.asarray(photos)[good], None
-    if self.rules: probs = sum(map(predict_states, self.runs, repeat(found), self.states))/len(self.runs)
+    blended, found, n = blend(means[:, good], self.weights), np.asarray(photos)[good], len(self.runs)
+    probs = self.rules and sum(predict_states(run, found, o) for run, o in zip(self.runs, self.states))/n
     preds[good] = postprocess(blended, scale=self.scale, states=probs, rules=self.rules)[0]
     return preds, self._disagreement(each)

@@ -15,18 +15,18 @@ from fastai.callback.core import Callback, CancelBatchException, CancelFitExcept
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.schedule import ParamScheduler, SchedCos, SchedLin, combine_scheds
 from fastai.torch_core import get_model, num_distrib, rank_distrib
+from fastcore.basics import store_attr
 from torch.amp import GradScaler
 
 # %% ../nbs/02b_callbacks.ipynb #f77bdfd0
 def warmup_cosine(
     lr, # Peak rates, one for each parameter group
     epochs:int, # Of the whole training
-    warmup:float=1., # Epochs of linear rise
+    warmup=1., # Epochs of linear rise
 ): # fastai `ParamScheduler`
     "Linear warm-up, then a cosine down to zero (strategy 2.3)."
-    share = min(warmup/epochs, .9)
-    if share <= 0: return ParamScheduler({'lr': SchedCos(lr, 0*lr)})
-    sched = combine_scheds([share, 1 - share], [SchedLin(0*lr, lr), SchedCos(lr, 0*lr)])
+    share, sched = min(warmup/epochs, .9), SchedCos(lr, 0*lr)
+    if share > 0: sched = combine_scheds([share, 1 - share], [SchedLin(0*lr, lr), sched])
     return ParamScheduler({'lr': sched})
 
 # %% ../nbs/02b_callbacks.ipynb #099ff188
@@ -51,10 +51,9 @@ class StopOnNaN(Callback):
         if not finite: self._stop('weights are not finite')
 
     def _stop(self, what):
-        path, epoch = self.checkpoint, self.epoch
-        there = path is not None and path.exists()
-        left = f'{path} holds the end of epoch {epoch}' if there else 'there is no checkpoint yet'
-        raise DataError(f'{what} in epoch {epoch + 1}, batch {self.iter + 1} of {self.n_iter}; {left}; '
+        path, left = self.checkpoint, 'there is no checkpoint yet'
+        if path and path.exists(): left = f'{path} holds the end of epoch {self.epoch}'
+        raise DataError(f'{what} in epoch {self.epoch + 1}, batch {self.iter + 1} of {self.n_iter}; {left}; '
                         'lower the learning rate, train in fp32, or look at the labels', 'lr', 'precision')
 
 # %% ../nbs/02b_callbacks.ipynb #f6c3991c
@@ -62,43 +61,44 @@ class MixupCutmix(Callback):
     "Mix quadrats of a batch and their targets alike (strategy 3.3), random by seed, epoch and batch alone."
     order, run_valid = 60, False  # after the data is on its device
     def __init__(self,
-        mixup_alpha:float=.4, # Of the beta distribution of the share in mixup
-        cutmix_alpha:float=1., # The same in CutMix
-        prob:float=.5, # Share of batches that are mixed, 0 to 1
-        seed:int=42, # Seed
-    ): self.mixup_alpha, self.cutmix_alpha, self.prob, self.seed = mixup_alpha, cutmix_alpha, prob, seed
+        mixup_alpha=.4, # Of the beta distribution of the share in mixup
+        cutmix_alpha=1., # The same in CutMix
+        prob=.5, # Share of batches that are mixed, 0 to 1
+        seed=42, # Seed
+    ): store_attr()
 
     def before_batch(self):
         rng = np.random.default_rng([self.seed, self.epoch, self.iter])
         if rng.random() > self.prob: return
-        images, n = self.xb, len(self.xb[0])
-        other = torch.as_tensor(rng.permutation(n), device=images[0].device)
+        other = torch.as_tensor(rng.permutation(len(self.xb[0])), device=self.xb[0].device)
+        def mix(batch): return tuple(share*o + (1 - share)*o[other] for o in batch)
         if rng.random() > .5:
             share = rng.beta(self.mixup_alpha, self.mixup_alpha)
-            self.learn.xb = tuple(share*x + (1 - share)*x[other] for x in images)
+            self.learn.xb = mix(self.xb)
         else:
             share = rng.beta(self.cutmix_alpha, self.cutmix_alpha)
-            self.learn.xb, share = _cutmix(images, other, share, rng)
-        self.learn.yb = tuple(share*y + (1 - share)*y[other] for y in self.yb)
+            self.learn.xb, share = _cutmix(self.xb, other, share, rng)
+        self.learn.yb = mix(self.yb)
 
 # %% ../nbs/02b_callbacks.ipynb #2b4005f0
 def _cutmix(images, other, share, rng):
     "Exchange a random box of about 1 - `share` of the area. Return the images and the share that it leaves."
-    h, w = images[0].shape[2:]
-    half_h, half_w = (int(o*(1 - share)**.5)//2 for o in (h, w))
-    y, x = rng.integers(h), rng.integers(w)
-    y1, y2, x1, x2 = max(y - half_h, 0), min(y + half_h, h), max(x - half_w, 0), min(x + half_w, w)
+    size = np.array(images[0].shape[2:])
+    half = (size*(1 - share)**.5).astype(int)//2
+    centre = np.array([rng.integers(o) for o in size])
+    start, end = np.maximum(centre - half, 0), np.minimum(centre + half, size)
+    box = ..., *map(slice, start, end)
     mixed = tuple(x.clone() for x in images)
-    for m, x in zip(mixed, images): m[:, :, y1:y2, x1:x2] = x[other, :, y1:y2, x1:x2]
-    return mixed, 1 - (y2 - y1)*(x2 - x1)/(h*w)
+    for m, x in zip(mixed, images): m[box] = x[box][other]
+    return mixed, 1 - (end - start).prod()/size.prod()
 
 # %% ../nbs/02b_callbacks.ipynb #bb2e1ff0
 class FreezeBackbone(Callback):
     "Train only the last `groups` parameter groups during the first `epochs`."
     def __init__(self,
         epochs:int, # How long the others stay as they are
-        groups:int=2, # Parameter groups of the heads
-    ): self.epochs, self.groups = epochs, groups
+        groups=2, # Parameter groups of the heads
+    ): store_attr()
 
     def before_epoch(self): self.opt.freeze_to(-self.groups if self.epoch < self.epochs else 0)
 
@@ -140,8 +140,8 @@ class HalfPrecision(MixedPrecision):
     def before_fit(self):
         device = next(self.model.parameters()).device
         self.autocast, self.scales = autocast(device, self.amp_mode.value), []
-        scaler = GradScaler(device.type, **{**self.kwargs, 'enabled': self.amp_mode == AMPMode.FP16})
-        self.learn.scaler = scaler
+        enabled = self.amp_mode == AMPMode.FP16
+        self.learn.scaler = GradScaler(device.type, **{**self.kwargs, 'enabled': enabled})
 
 # %% ../nbs/02b_callbacks.ipynb #5a51c032
 def peak_memory(): # dict of MB: peak_mb of the process; gpu_mb where there is a GPU
@@ -235,7 +235,7 @@ class EpochLine(Callback):
 
 # %% ../nbs/02b_callbacks.ipynb #93a3c5af
 def distributed_trainer(
-    find_unused:bool=False, # Some parameters have no gradient at times: a frozen backbone
+    find_unused=False, # Some parameters have no gradient at times: a frozen backbone
 ): # fastai `DistributedTrainer`
     "Data-parallel training that divides each batch. Raise a `DataError` where accelerate is not installed."
     try: from accelerate import DistributedDataParallelKwargs

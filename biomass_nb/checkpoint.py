@@ -25,8 +25,8 @@ class KeepWeights(TrackerCallback):
     def __init__(self,
         path, # The .safetensors file to write
         metadata:dict, # For its header
-        keep:str='best', # best, or last
-        monitor:str='weighted_r2', # The score
+        keep='best', # best, or last
+        monitor='weighted_r2', # The score
     ):
         super().__init__(monitor=monitor, comp=np.greater)
         self.path, self.metadata, self.keep = Path(path), metadata, keep
@@ -74,28 +74,27 @@ class Checkpoint(Callback):
 @patch
 def _save(self:Checkpoint):
     "Write tensors as such, and everything else as JSON in the header."
-    tensors = {f'{name}.{k}': v for name, m in self.states.items() for k, v in m.state_dict().items()}
-    tensors['rng'], plain = torch.get_rng_state(), []  # plain: what Adam remembers besides tensors
-    for i, (p, *_) in enumerate(self.opt.all_params()):
-        state = self.opt.state[p]
-        tensors |= {f'opt.{i}.{k}': v for k, v in state.items() if torch.is_tensor(v)}
-        plain.append({k: v for k, v in state.items() if not torch.is_tensor(v)})
+    opt = [self.opt.state[p] for p, *_ in self.opt.all_params()]  # tensors, and Adam's count of steps
+    plain = [{k: v for k, v in state.items() if not torch.is_tensor(v)} for state in opt]
+    parts = {name: m.state_dict() for name, m in self.states.items()}
+    parts |= {f'opt.{i}': state for i, state in enumerate(opt)}
+    tensors = {f'{name}.{k}': v.detach().cpu().contiguous() for name, part in parts.items()
+               for k, v in part.items() if torch.is_tensor(v)}
+    tensors['rng'] = torch.get_rng_state()
     smooth, scaler = self.recorder.smooth_loss, getattr(self.learn, 'scaler', None)
     meta = dict(epoch=self.epoch, best=getattr(self.keep, 'best', None), rows=self.rows, opt=plain,
                 smooth=[float(smooth.val), smooth.count], scaler=scaler.state_dict() if scaler else {})
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with atomic_path(self.path) as part: save_file(tensors, part, {k: json.dumps(v) for k, v in meta.items()})
 
+# %% ../nbs/02e_checkpoint.ipynb #e4f7a4d7
 @patch
 def _load(self:Checkpoint):
     "Bring model, optimizer, random numbers and history back."
     meta, tensors = read_metadata(self.path), load_file(self.path)
-    for name, m in self.states.items():
-        own = {k.removeprefix(f'{name}.'): v for k, v in tensors.items() if k.startswith(f'{name}.')}
-        m.load_state_dict(own)
+    def part(name): return {k[len(name):]: v for k, v in tensors.items() if k.startswith(name)}
+    for name, m in self.states.items(): m.load_state_dict(part(f'{name}.'))
     for i, (p, *_) in enumerate(self.opt.all_params()):
-        moments = {k.split('.')[2]: v.to(p.device) for k, v in tensors.items() if k.startswith(f'opt.{i}.')}
-        self.opt.state[p] = {**moments, **meta['opt'][i]}
+        self.opt.state[p] = {k: v.to(p.device) for k, v in part(f'opt.{i}.').items()} | meta['opt'][i]
     torch.set_rng_state(tensors['rng'])
     if meta['scaler']: self.learn.scaler.load_state_dict(meta['scaler'])
     self.rows, self.keep.best, self.learn.first_epoch = meta['rows'], meta['best'], meta['epoch'] + 1

@@ -46,7 +46,8 @@ class TrainConfig:
     "Everything that decides about a run."
     # what is trained
     backbone: str = _option('vit_large_patch16_dinov3_qkvb', 'A timm model')
-    weights: str = _option('', "File with the backbone's pretrained weights; empty: random ones")
+    weights: str = _option('', 'Pretrained weights: a file, a folder of files, or random; empty: those of an '
+                               'installed package')
     start: str = _option('', 'Run folder whose models are trained on, with the same folds; empty: begin anew')
     img_size: int = _option(512, 'Side of a half in pixels', low=1, high=8192)
     stream: str = _option('halves', 'The backbone sees halves or the whole', names='model_film.STREAMS')

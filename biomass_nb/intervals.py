@@ -17,9 +17,8 @@ from .data import TARGETS, groups_of, write_table
 # %% ../nbs/06a_intervals.ipynb #366ccf46
 def _site_quantile(scores, groups, level):
     "The `level` quantile over the first axis. Sites weigh the same, and one more site has infinite scores."
-    scores = np.asarray(scores, dtype=float)
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    n, infinite = len(sizes), np.full((1, *scores.shape[1:]), np.inf)
+    n, infinite = len(sizes), np.full_like(scores[:1], np.inf)
     # A site's shares, such as seven times 1/7, may sum to less than 1 by a rounding
     res = np.quantile(np.concatenate([scores, infinite]), max(0., level - 1e-9/(n + 1)), axis=0,
                       weights=np.append(1/sizes[inverse], 1.), method='inverted_cdf')
@@ -55,10 +54,10 @@ def fit_intervals(
     preds, # (N, 5) out-of-fold grams
     spread, # (N, 5) grams, how uncertain each prediction is; None: all alike
     groups, # N labels, as `biomass_nb.data.groups_of` gives them; photos of one label are one draw
-    coverage:float=.9, # Share of photos of new groups that the interval of a target shall cover
+    coverage=.9, # Share of photos of new groups that the interval of a target shall cover
 ): # `Intervals`
     "Calibrate conformal intervals, each group counting once. Raise a `DataError` for too few groups."
-    targets, preds = np.asarray(targets, dtype=float), np.asarray(preds, dtype=float)
+    targets, preds = (np.asarray(o, dtype=float) for o in (targets, preds))
     if targets.shape != preds.shape or targets.shape[1:] != (len(TARGETS),) or len(groups) != len(targets):
         raise DataError(f'targets of shape {targets.shape}, predictions of shape {preds.shape}, '
                         f'{len(groups)} groups; intervals need (N, {len(TARGETS)}) twice, and N groups')
@@ -92,9 +91,10 @@ def write_intervals(
 ): # The path written
     "Write predictions and bounds, atomically: image_id, then for each target its grams, `_low` and `_high`."
     path = Path(out).with_stem(f'{Path(out).stem}_intervals')
-    columns = {f'{t}{suffix}': a[:, i] for i, t in enumerate(TARGETS)
-               for suffix, a in (('', preds), ('_low', low), ('_high', high))}
-    write_table(path, pd.DataFrame(dict(image_id=list(image_ids), **columns)))
+    columns = [t + suffix for t in TARGETS for suffix in ('', '_low', '_high')]
+    table = pd.DataFrame(np.stack([preds, low, high], 2).reshape(len(preds), -1), columns=columns)
+    table.insert(0, 'image_id', list(image_ids))
+    write_table(path, table)
     return path
 
 # %% ../nbs/06a_intervals.ipynb #01e1e56d
@@ -118,7 +118,7 @@ def nested_intervals(
     spread, # (N, 5) grams, as in `fit_intervals`; None: all alike
     groups, # N labels, none in two folds
     folds, # N labels
-    coverage:float=.9, # As in `fit_intervals`
+    coverage=.9, # As in `fit_intervals`
 ): # (N, 5) lower bounds; (N, 5) upper bounds
     "For each photo the interval from the errors of the other folds."
     targets, preds, groups = map(np.asarray, (targets, preds, groups))
@@ -130,22 +130,22 @@ def nested_intervals(
 # %% ../nbs/06a_intervals.ipynb #68fb5490
 def fit_run_intervals(
     run, # A `Run` with all folds finished
-    views:str='flip3', # A name in `VIEWS`
-    coverage:float=.9, # Share of photos of new sites that the interval of a target shall cover
+    views='flip3', # A name in `VIEWS`
+    coverage=.9, # Share of photos of new sites that the interval of a target shall cover
     data=None, # Folder with its training photos; not needed once the run keeps its table of these views
 ): # `Intervals`
     "Calibrate intervals on a run's out-of-fold errors."
     oof = run.out_of_fold(views, data)
-    column = lambda kind: oof[[f'{kind}{t}' for t in TARGETS]].to_numpy()
-    return fit_intervals(column(''), column('pred_'), column('spread_'), groups_of(oof), coverage)
+    columns = [oof[[kind + t for t in TARGETS]].to_numpy() for kind in ('', 'pred_', 'spread_')]
+    return fit_intervals(*columns, groups_of(oof), coverage)
 
 # %% ../nbs/06a_intervals.ipynb #abd9b2ed
 def run_intervals(
     run, # A `Run` with all folds finished
     preds, # (N, 5) grams; rows of NaN for photos that could not be read
     spread, # (N, 5) grams, of the same photos, over the same views
-    views:str='flip3', # The views of `preds`, a name in `VIEWS`
-    coverage:float=.9, # As in `fit_run_intervals`
+    views='flip3', # The views of `preds`, a name in `VIEWS`
+    coverage=.9, # As in `fit_run_intervals`
     data=None, # As in `fit_run_intervals`
 ): # (N, 5) lower bounds; (N, 5) upper bounds; NaN where nothing is known
     "Intervals around a run's predictions, calibrated on its out-of-fold errors over the same views."

@@ -18,15 +18,13 @@ from .data import WEIGHTS
 def weighted_r2(
     targets, # (N, 5) grams, NumPy or torch
     preds, # (N, 5) grams
-    weights=WEIGHTS, # The weight of each column
 ): # float; 1 is perfect, 0 is as good as predicting the weighted mean
     "The competition's metric, pooled over all photos and targets."
-    y, p = (o.detach().cpu() if torch.is_tensor(o) else o for o in (targets, preds))
-    y, p = np.asarray(y, np.float64), np.asarray(p, np.float64)
-    if y.shape != p.shape or y.ndim != 2 or y.shape[1] != len(weights):
-        shape = f'(N, {len(weights)})'
+    y, p = (np.asarray(o.detach().cpu() if torch.is_tensor(o) else o, float) for o in (targets, preds))
+    if y.shape != p.shape or y.shape[1:] != (len(WEIGHTS),):
+        shape = f'(N, {len(WEIGHTS)})'
         raise DataError(f'weighted_r2 needs two arrays of shape {shape}, got {y.shape} and {p.shape}')
-    w = np.broadcast_to(weights, y.shape)
+    w = np.broadcast_to(WEIGHTS, y.shape)
     spread = (w*(y - np.average(y, weights=w))**2).sum()
     if spread == 0: return float('nan')
     return float(1 - (w*(y - p)**2).sum()/spread)
@@ -49,11 +47,9 @@ class ComponentMSELoss(nn.Module):
 # %% ../nbs/02_losses.ipynb #86321779
 class WeightedMSELoss(nn.Module):
     "Squared errors weighted by target, averaged over photos and targets (strategy 3.6)."
-    def __init__(self,
-        weights=WEIGHTS, # The weight of each target
-    ):
+    def __init__(self):
         super().__init__()
-        self.register_buffer('weights', torch.tensor(weights), persistent=False)
+        self.register_buffer('weights', torch.tensor(WEIGHTS), persistent=False)
 
     def forward(self, preds, targets): return (self.weights*(preds.float() - targets.float())**2).mean()
 
@@ -61,7 +57,7 @@ class WeightedMSELoss(nn.Module):
 class HuberLoss(nn.Module):
     "Squared below `delta` grams, linear above (strategy 3.6)."
     def __init__(self,
-        delta:float=10., # Grams
+        delta=10., # Grams
     ):
         super().__init__()
         self.delta = delta
@@ -69,15 +65,13 @@ class HuberLoss(nn.Module):
     def forward(self, preds, targets): return F.huber_loss(preds.float(), targets.float(), delta=self.delta)
 
 # %% ../nbs/02_losses.ipynb #ec3b185b
-class R2Loss(nn.Module):
+class R2Loss(WeightedMSELoss):
     "Weighted sum of 1 - R2 within the batch (strategy 3.6), over the targets that vary in it."
     def __init__(self,
-        weights=WEIGHTS, # The weight of each target
-        eps:float=1e-8, # A spread up to this counts as none
+        eps=1e-8, # A spread up to this counts as none
     ):
         super().__init__()
         self.eps = eps
-        self.register_buffer('weights', torch.tensor(weights), persistent=False)
 
     def forward(self, preds, targets):
         preds, targets = preds.float(), targets.float()
@@ -89,9 +83,9 @@ class R2Loss(nn.Module):
 class CombinedLoss(nn.Module):
     "0.5 x weighted MSE + 0.3 x Huber + 0.2 x R2 (strategy 3.6)."
     def __init__(self,
-        mse_weight:float=.5, # Of `WeightedMSELoss`
-        huber_weight:float=.3, # Of `HuberLoss`
-        r2_weight:float=.2, # Of `R2Loss`
+        mse_weight=.5, # Of `WeightedMSELoss`
+        huber_weight=.3, # Of `HuberLoss`
+        r2_weight=.2, # Of `R2Loss`
     ):
         super().__init__()
         self.parts = nn.ModuleList([WeightedMSELoss(), HuberLoss(), R2Loss()])
@@ -110,6 +104,7 @@ def make_loss(
     "The loss called `name`. Raise a `DataError` if there is none, or if it has no such parameter."
     name, _, rest = name.partition(':')
     loss = LOSSES[check_name(name, LOSSES, 'loss', 'loss')]
-    try: return loss(**{k.strip(): float(v) for k, _, v in (o.partition('=') for o in rest.split(',') if o)})
+    given = (o.partition('=') for o in rest.split(',') if o)
+    try: return loss(**{k.strip(): float(v) for k, _, v in given})
     except (TypeError, ValueError) as e:
         raise DataError(f'loss {name}:{rest} cannot be made ({e}); write it as huber:delta=5', 'loss') from e

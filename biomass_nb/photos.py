@@ -33,16 +33,14 @@ def load_photo(
     try:
         with Image.open(path) as im:
             ImageOps.exif_transpose(im, in_place=True)  # without a copy where there is nothing to turn
-            if im.mode.startswith('I'): im = Image.fromarray(_to_8_bit(np.asarray(im)))
+            if im.mode.startswith('I'):  # 16-bit greyscale
+                im = Image.fromarray((np.asarray(im).clip(0, 65535)/257).round().astype(np.uint8))
             return im if im.mode == 'RGB' else im.convert('RGB')
     except FileNotFoundError: raise DataError(f'{path}: no such photo', 'photos') from None
     except Exception as e:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more
         empty = Path(path).is_file() and not os.path.getsize(path)
         why = 'empty file' if empty else str(e).split(f' {os.fspath(path)!r}')[0]
         raise DataError(f'{path}: cannot be read as a photo ({why}); replace or remove it', 'photos') from e
-
-# %% ../nbs/00b_photos.ipynb #5b4f5ab9
-def _to_8_bit(a): return (a.clip(0, 65535)/257).round().astype(np.uint8)  # from 16-bit greyscale
 
 # %% ../nbs/00b_photos.ipynb #1778c049
 def _try_each(f, photos, title, skip_bad=False):
@@ -132,11 +130,11 @@ def _add(self:PhotoStore, path, locks):
 @patch
 def add(self:PhotoStore,
     photos, # N paths
-    skip_bad:bool=False, # Warn of unreadable photos instead of stopping
+    skip_bad=False, # Warn of unreadable photos instead of stopping
 ): # N keys; None for a bad photo
     "Decode the photos that are not in the store yet. All are tried before a `DataError` counts the bad ones."
-    locks, title = {}, f'photos at {self.size} px'
-    return _try_each(lambda path: self._add(path, locks), list(photos), title, skip_bad)
+    locks = {}
+    return _try_each(lambda path: self._add(path, locks), list(photos), f'photos at {self.size} px', skip_bad)
 
 # %% ../nbs/00b_photos.ipynb #79c4db28
 def _albumentations():
@@ -149,7 +147,7 @@ def _albumentations():
 # %% ../nbs/00b_photos.ipynb #3396e4f8
 def light_tfms(
     size:int, # Side of a half in pixels
-    whole:bool=False, # For both halves as one image, instead of one half
+    whole=False, # For both halves as one image, instead of one half
 ): # albumentations transform
     "Flips and colour jitter (strategy 2.3)."
     A = _albumentations()
@@ -159,7 +157,7 @@ def light_tfms(
 # %% ../nbs/00b_photos.ipynb #cadddecb
 def heavy_tfms(
     size:int, # Side of a half in pixels
-    whole:bool=False, # For both halves as one image, which cannot be turned by a quarter
+    whole=False, # For both halves as one image, which cannot be turned by a quarter
 ): # albumentations transform
     "Geometry, colour, noise and holes (strategy 3.3)."
     A = _albumentations()
@@ -187,15 +185,15 @@ class QuadratDataset:
         decoded:PhotoStore, # Where the halves are
         keys, # N keys of `decoded`
         targets=None, # (N, 5) grams; None: unknown, given as NaN
-        tfms:str='none', # One of `TFMS`
-        seed:int=42, # Seed of the augmentation
-        whole:bool=False, # Augment both halves as one picture
+        tfms='none', # One of `TFMS`
+        seed=42, # Seed of the augmentation
+        whole=False, # Augment both halves as one picture
         aux=None, # (N, K) auxiliary targets, given as a fourth item
     ):
         self.decoded, self.keys, self.seed, self.whole, self.epoch = decoded, list(keys), seed, whole, 0
         if targets is None: targets = np.full((len(self.keys), len(TARGETS)), np.nan)
-        given = [o for o in (targets, aux) if o is not None]
-        self.targets, *self.aux = (torch.tensor(np.asarray(o), dtype=torch.float32) for o in given)
+        self.targets, *self.aux = (torch.tensor(np.asarray(o), dtype=torch.float32)
+                                   for o in (targets, aux) if o is not None)
         self.tfms = TFMS[check_name(tfms, TFMS, 'augmentation', 'tfms')](decoded.size, whole)
         self._local = threading.local()
 
@@ -236,7 +234,7 @@ class QuadratDL(DataLoader):
     "Batches (left, right, grams): two normalised (B, 3, size, size) and (B, 5); `aux`, if any, is a fourth."
     def __init__(self,
         dataset, # A `QuadratDataset`
-        bs:int=8, # Quadrats in a batch
+        bs=8, # Quadrats in a batch
         mean=(.485, .456, .406), # The model's channel means, 0 to 1
         std=(.229, .224, .225), # The model's channel deviations
         **kwargs # Of fastai's `DataLoader`
@@ -257,8 +255,8 @@ class QuadratDL(DataLoader):
         return *(x.float().sub_(mean).div_(std) for x in (left, right)), *ys
 
 def _stats(dl, device):
-    "Mean and standard deviation for pixels of 0 to 255."
-    return (torch.tensor(o, device=device).mul(255).view(1, 3, 1, 1) for o in (dl.mean, dl.std))
+    "Mean and standard deviation for pixels of 0 to 255, (2, 3, 1, 1)."
+    return torch.tensor([dl.mean, dl.std], device=device)[..., None, None]*255
 
 # %% ../nbs/00b_photos.ipynb #6c122a96
 @patch
@@ -301,13 +299,13 @@ def dataloaders(
     df, # Photos with `TARGETS`, `fold`, and `key`: what `decoded.add` gave for each
     decoded:PhotoStore, # Where the halves are
     fold:int, # The fold that validates; the others train. None: all train, and nothing validates
-    tfms:str='light', # Augmentation of the training part, one of `TFMS`
-    bs:int=8, # Quadrats in a batch; validation takes twice as many
+    tfms='light', # Augmentation of the training part, one of `TFMS`
+    bs=8, # Quadrats in a batch; validation takes twice as many
     mean=(.485, .456, .406), # The model's channel means, 0 to 1
     std=(.229, .224, .225), # The model's channel deviations
-    seed:int=42, # Of shuffling and augmentation
+    seed=42, # Of shuffling and augmentation
     device=None, # Default: the GPU if there is one
-    whole:bool=False, # Augment both halves as one picture
+    whole=False, # Augment both halves as one picture
     aux=None, # Function of the training photos that gives their (N, K) auxiliary targets
 ): # fastai `DataLoaders` of (left, right, targets)
     "Training and validation batches of one fold."
@@ -320,24 +318,23 @@ def dataloaders(
     return DataLoaders(*loaders, device=device or default_device())
 
 # %% ../nbs/00b_photos.ipynb #df308a32
-def _title(y, pred=None):
-    "Grams of the components, true and predicted, in words."
-    parts = [f'{y[j]:.0f}' + (f'→{pred[j]:.0f}' if pred is not None else '') for j in range(3)]
-    return 'green {}, dead {}, clover {} g'.format(*parts)
+def _title(*grams):
+    "Grams of the components in words: true, or true and predicted."
+    return 'green {}, dead {}, clover {} g'.format(*('→'.join(f'{v:.0f}' for v in o) for o in zip(*grams)))
 
 # %% ../nbs/00b_photos.ipynb #cdb242ad
 @patch
 def show_batch(self:QuadratDL,
     b=None, # A batch; None: the first
     preds=None, # (B, 5) grams, shown behind the true ones
-    max_n:int=6, # Quadrats at most
+    max_n=6, # Quadrats at most
 ):
     "Both halves side by side, as the model sees them, with their grams."
     left, right, y, *_ = (o[:max_n] for o in b or self.one_batch())
     mean, std = _stats(self, left.device)
     pictures = ((torch.cat([left, right], 3)*std + mean)/255).clip(0, 1)
     pictures[..., left.shape[3]] = 1  # a line between the halves
-    titles = [_title(*grams) for grams in (zip(y) if preds is None else zip(y, preds))]
+    titles = [_title(*grams) for grams in zip(*(o for o in (y, preds) if o is not None))]
     rows, columns = -(-len(y)//3), min(3, len(y))
     show_images(pictures, rows, columns, titles, figsize=(3.6*columns, 2.1*rows), layout='constrained')
 

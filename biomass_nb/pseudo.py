@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .core import Budget, DataError, DataWarning, cached, check_name, kept_path, only_one
 from .core import pick_precision, read_json, write_json
-from .data import TARGETS, find_photos, read_table, read_train, write_table
+from .data import TARGETS, find_photos, read_table, write_table
 from .run import Run, predict_batches, view_spread
 from .train import train_folds
 from .views import AskViews
@@ -37,19 +37,17 @@ def dropout_on(
 class AskDropout:
     "A question to a model: its answers with random features removed, (S, B, 5)."
     def __init__(self,
-        samples:int=10, # S, how often
-        seed:int=42, # Of the random numbers
+        samples=10, # S, how often
+        seed=42, # Of the random numbers
     ): self.samples, self.seed, self.name = samples, seed, f'dropout of {samples} samples, seed {seed}'
 
     def __call__(self, model, left, right):
-        feats = model.features(left, right)
+        feats, answers = model.features(left, right), []
         with dropout_on(model), torch.random.fork_rng([left.device] if left.is_cuda else []):
-            return torch.stack([self._one(model, [f[i:i + 1] for f in feats]) for i in range(len(left))], 1)
-
-    def _one(self, model, feats):
-        "Features of one photo to (S, 5) grams."
-        torch.manual_seed(self.seed)
-        return model.heads([f.repeat(self.samples, *[1]*(f.ndim - 1)) for f in feats])
+            for i in range(len(left)):
+                torch.manual_seed(self.seed)
+                answers.append(model.heads([f[[i]*self.samples].contiguous() for f in feats]))
+        return torch.stack(answers, 1)
 
 # %% ../nbs/05_pseudo.ipynb #7e2c4f29
 def _check_dropout(run, samples):
@@ -59,27 +57,24 @@ def _check_dropout(run, samples):
                         'dropout, or take 0 samples: the spread over folds and views', 'samples')
     if samples < 2: raise DataError(f'{samples} samples have no spread; take two at least', 'samples')
 
-def _ask_dropout(run, photos, samples, seed=42, **kwargs):
-    "(M, S, N, 5) grams of each member and sample."
-    _check_dropout(run, samples)
-    return run.predict_each(photos, AskDropout(samples, seed), **kwargs)
-
 # %% ../nbs/05_pseudo.ipynb #6fbe9aef
 def mc_dropout_predict(
     run, # A path or a `Run`
     photos, # N paths
-    samples:int=10, # Answers of each member
-    seed:int=42, # Of the dropout
+    samples=10, # Answers of each member
+    seed=42, # Of the dropout
     **kwargs, # For `biomass_nb.run.Run.ask`: skip_bad, bs
 ): # (N, 5) grams; (N, 5) grams, the standard deviation over samples, averaged over members
     "Predict with dropout (strategy 3.5): the mean over members and samples, and how far samples differ."
-    each = _ask_dropout(Run(run), photos, samples, seed, **kwargs)
+    run = Run(run)
+    _check_dropout(run, samples)
+    each = run.predict_each(photos, AskDropout(samples, seed), **kwargs)
     return each.mean((0, 1)), view_spread(each)
 
 # %% ../nbs/05_pseudo.ipynb #efd2f772
 def select_confident(
     uncertainty, # (N, 5) or (N,), larger is less sure
-    share:float=.3, # Of the photos to take, above 0 to 1
+    share=.3, # Of the photos to take, above 0 to 1
 ): # Indices in order: round(share N) of them, one at least
     "The photos with the least uncertainty, which is the mean over targets."
     if not 0 < share <= 1: raise DataError(f'share {share} must be above 0 and at most 1', 'share')
@@ -90,56 +85,49 @@ def select_confident(
     return np.sort(np.argsort(score, kind='stable')[:max(1, round(share*len(score)))])
 
 # %% ../nbs/05_pseudo.ipynb #cf3fee7c
-def _opinion(run, photos, samples):
-    "(M, V, N, 5) grams of each member and look; (N, 5) grams, how unsure the run is."
-    if samples:
-        each = _ask_dropout(run, photos, samples)
-        return each, view_spread(each)
-    each = run.predict_each(photos, 'flip3')
-    return each, each.std((0, 1))
-
-# %% ../nbs/05_pseudo.ipynb #ff312c4b
 TEACHERS = ('all', 'unseen')
 
 def pseudo_label(
     run, # The run that labels: a path or a `Run`
     test, # Photos without grams: image_id and image_path
     data, # The folder that the paths are relative to
-    share:float=.3, # Of the photos to take, above 0 to 1
-    teachers:str='all', # One of `TEACHERS`: all members label, or for each fold those that have not seen it
-    samples:int=10, # Of dropout; 0: the spread over folds and views instead
+    share=.3, # Of the photos to take, above 0 to 1
+    teachers='all', # One of `TEACHERS`: all members label, or for each fold those that have not seen it
+    samples=10, # Of dropout; 0: the spread over folds and views instead
 ): # Table: image_id, image_path, `TARGETS`, uncertainty (g), is_pseudo, learner as in `train_fold`
     "The grams that a run predicts for the photos that it is surest of."
     check_name(teachers, TEACHERS, 'kind of teachers', 'teachers')
-    run = Run(run)
-    each, uncertainty = _opinion(run, find_photos(test, data), samples)
+    run, tables = Run(run), []
+    if samples: _check_dropout(run, samples)
+    each = run.predict_each(find_photos(test, data), AskDropout(samples) if samples else 'flip3')
+    uncertainty = view_spread(each) if samples else each.std((0, 1))
     chosen = select_confident(uncertainty, share)
-    photos = test.iloc[chosen][['image_id', 'image_path']].reset_index(drop=True)
     folds = np.array([-1 if m.fold is None else m.fold for m in run.finished])
-    def labels(learner, members):
-        grams = each[members].mean((0, 1))[chosen]
-        return photos.assign(**dict(zip(TARGETS, grams.T)), uncertainty=uncertainty[chosen].mean(1),
-                             is_pseudo=True, learner=learner)
-    if teachers == 'all': return labels(-1, slice(None))
-    return pd.concat([labels(fold, folds == fold) for fold in np.unique(folds)], ignore_index=True)
+    for learner in [-1] if teachers == 'all' else np.unique(folds):
+        grams = each[(folds == learner) | (teachers == 'all')].mean((0, 1))[chosen]
+        tables.append(test.iloc[chosen][['image_id', 'image_path']].assign(
+            **dict(zip(TARGETS, grams.T)), uncertainty=uncertainty[chosen].mean(1), is_pseudo=True,
+            learner=learner))
+    return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/05_pseudo.ipynb #bfc589e1
-def _check_rounds(run, rounds, share, start, teachers, samples):
-    "Raise a `DataError` for settings that cannot be."
+def _check_rounds(run, data, rounds, share, start, teachers, samples):
+    "Raise a `DataError` for settings that cannot be, and for other training photos than those of `run`."
     if rounds < 1: raise DataError(f'{rounds} rounds: at least one is needed', 'rounds')
     check_name(start, STARTS, 'kind of start', 'start')
     check_name(teachers, TEACHERS, 'kind of teachers', 'teachers')
     select_confident([0.], share)
     run.check_all()
     if samples: _check_dropout(run, samples)
+    run.training_photos(data)
 
 # %% ../nbs/05_pseudo.ipynb #9d4cd8d3
 def _round_changes(old, new):
     "What differs between the settings of two calls, as sentences."
     if old.get('fingerprint') != new['fingerprint']:
-        same = old.get('run') == new['run']
-        yield ('the run that labels first was trained anew' if same else
-               f"the run that labels first is {old.get('run')} there and {new['run']} now")
+        there = old.get('run')
+        how = 'was trained anew' if there == new['run'] else f"is {there} there and {new['run']} now"
+        yield f'the run that labels first {how}'
     for k in ('share', 'start', 'teachers', 'samples'):
         if old.get(k) != new[k]: yield f'{k} is {old.get(k)!r} there and {new[k]!r} now'
 
@@ -168,11 +156,6 @@ def _train_round(data, last, test, out, start, labelling, verbose, jobs):
     return run, labels.image_id.nunique()
 
 # %% ../nbs/05_pseudo.ipynb #68309d87
-def _score(run):
-    "The out-of-fold score of a finished run; NaN for one without folds."
-    score = run.summary['weighted_r2']
-    return float('nan') if score is None else score
-
 def _round_line(table):
     "One line about the last round."
     now = table.iloc[-1]
@@ -185,29 +168,32 @@ def _round_line(table):
 STARTS = ('fresh', 'last')
 
 def iterate(
-    data, # Folder with train.csv, its photos, and those of `test`
+    data, # Folder with train.csv, the photos that round 0 was trained on, and those of `test`
     run, # Round 0, a finished run: a path or a `Run`. All rounds have its config
     test, # Photos without grams: image_id and image_path
     out, # Folder for the rounds
-    rounds:int=3, # How many
-    share:float=.3, # Of the photos to take in each round, above 0 to 1
-    start:str='fresh', # One of `STARTS`: train anew, or train the members of the last round on
-    teachers:str='all', # One of `TEACHERS`
-    samples:int=10, # Of dropout; 0: choose by the spread over folds and views
-    stop:bool=False, # End after a round that lowers the out-of-fold score
-    verbose:bool=True, # Print a line per epoch and round
+    rounds=3, # How many
+    share=.3, # Of the photos to take in each round, above 0 to 1
+    start='fresh', # One of `STARTS`: train anew, or train the members of the last round on
+    teachers='all', # One of `TEACHERS`
+    samples=10, # Of dropout; 0: choose by the spread over folds and views
+    stop=False, # End after a round that lowers the out-of-fold score
+    verbose=True, # Print a line per epoch and round
     jobs:int=None, # Members trained side by side; default one for each GPU
 ): # Table by round: run, weighted_r2 out of fold, photos pseudo-labelled, gain over the round before
     "Pseudo-label, train, and again (strategy 3.5). An interrupted call is continued by the same call."
     run, out, labelling = Run(run), Path(out), dict(share=share, teachers=teachers, samples=samples)
-    _check_rounds(run, rounds, start=start, **labelling)
-    rows = [dict(run=str(run), weighted_r2=_score(run), photos=0)]
+    _check_rounds(run, data, rounds, start=start, **labelling)
+    row = lambda run, photos: (str(run), run.summary['weighted_r2'], photos)
+    rows = [row(run, 0)]
     with only_one(out):
         _same_rounds(out, dict(run=str(run), fingerprint=run.fingerprint(), start=start, **labelling))
         for i in range(1, rounds + 1):
             run, photos = _train_round(data, run, test, out/f'round{i}', start, labelling, verbose, jobs)
-            rows.append(dict(run=str(run), weighted_r2=_score(run), photos=photos))
-            table = pd.DataFrame(rows).rename_axis('round').assign(gain=lambda t: t.weighted_r2.diff())
+            rows.append(row(run, photos))
+            table = pd.DataFrame(rows, columns=['run', 'weighted_r2', 'photos']).rename_axis('round')
+            table['weighted_r2'] = table.weighted_r2.astype(float)  # NaN without folds
+            table['gain'] = table.weighted_r2.diff()
             write_table(out/'rounds.csv', table.reset_index())
             if verbose: print(_round_line(table))
             if stop and table.gain.iloc[-1] < 0: break
@@ -223,7 +209,7 @@ class TTT:
 
     def config(self,
         run:Run, # To be fine-tuned
-        minutes:float=0., # For each member; 0: no limit
+        minutes=0., # For each member; 0: no limit
     ): # `TrainConfig`
         "The config of the fine-tuned run."
         cfg = run.config
@@ -235,12 +221,12 @@ def _reserve(run, keys, views, photos, budget):
     "Seconds to keep for asking fine-tuned members about `photos` photos, and about `keys` out of fold."
     question, dl, begun = AskViews(views), run.loader(keys[:run.config.bs]), budget.used
     model = run.model(run.finished[0])
-    loading, members = budget.used - begun, len(run.finished)
+    loading, members, n_views = budget.used - begun, len(run.finished), len(question.views)
     for _ in range(2):  # the first time, libraries choose how to compute
         begun = budget.used
         list(predict_batches(model, dl, question, pick_precision(run.config.precision, dl.device)))
-    a_look = (budget.used - begun)/len(keys[:run.config.bs])/len(question.views)
-    looks = members*photos*len(question.views) + run.config.n_seeds*len(keys)
+    a_look = (budget.used - begun)/len(dl.dataset)/n_views
+    looks = members*photos*n_views + run.config.n_seeds*len(keys)
     return 3 + 1.5*(4*members*loading + looks*a_look)  # built twice to be trained, and twice to be asked
 
 # %% ../nbs/05_pseudo.ipynb #1933e08d
@@ -255,10 +241,10 @@ def _seconds_each(run, keys, views, photos, budget):
 # %% ../nbs/05_pseudo.ipynb #8cc59e39
 def _fine_tune(run, data, pseudo, out, how, seconds, verbose, jobs):
     "The run in `out`, fine-tuned from `run` with so many seconds for each member."
-    tuned, minutes, side = Run(out, run.store, run.device), 0., jobs or max(1, torch.cuda.device_count())
-    if np.isfinite(seconds):
-        minutes = seconds*side/60
-        if verbose: print(f'test-time training: {len(run.finished)} members, {seconds:.0f} s each at most')
+    tuned, side = Run(out, run.store, run.device), jobs or max(1, torch.cuda.device_count())
+    minutes = seconds*side/60 if np.isfinite(seconds) else 0.
+    if verbose and minutes:
+        print(f'test-time training: {len(run.finished)} members, {seconds:.0f} s each at most')
     if (tuned/'config.json').exists(): minutes = tuned.config.minutes  # as planned before it was interrupted
     train_folds(data, tuned, how.config(run, minutes), verbose, jobs, pseudo)
     return tuned
@@ -266,20 +252,20 @@ def _fine_tune(run, data, pseudo, out, how, seconds, verbose, jobs):
 # %% ../nbs/05_pseudo.ipynb #759171a9
 def ttt_predict(
     run, # A finished run: a path or a `Run`
-    data, # Folder with train.csv, its photos, and those of `test`
+    data, # Folder with train.csv, the photos that the run was trained on, and those of `test`
     test, # Photos without grams: image_id and image_path
     out, # Folder for the fine-tuned run; one that was interrupted goes on
     budget:Budget, # Time for all of it, predictions included
-    how:TTT=TTT(), # How to fine-tune
-    views:str='flip3', # A name in `biomass_nb.views.VIEWS`
-    skip_bad:bool=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
-    verbose:bool=True, # Print what is done
+    how=TTT(), # How to fine-tune
+    views='flip3', # A name in `biomass_nb.views.VIEWS`
+    skip_bad=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
+    verbose=True, # Print what is done
     jobs:int=None, # Members trained side by side; default one for each GPU
 ): # (N, 5) grams; (N, 5) grams, the spread over views of the plain prediction
     "Fine-tune a run on training photos and on its predictions of test photos, predict, and blend."
     run, paths = Run(run), np.array(find_photos(test, data, not skip_bad))
     run.check_all()
-    keys = run.decoded.add(find_photos(read_train(data), data))
+    keys = run.decoded.add(run.training_photos(data).path)
     plain, spread = run.predict_with_spread(paths, views, skip_bad=skip_bad)
     good = np.isfinite(plain).all(1)
     if seconds := _seconds_each(run, keys, views, good.sum(), budget):

@@ -22,6 +22,7 @@ from .data import read_table, read_train, write_table
 from .losses import target_r2, weighted_r2
 from .model_film import BiomassModel, data_config, fold_norms, load_weights
 from .photos import PhotoStore, QuadratDataset, QuadratDL, cache_dir, photo_key
+from .pretrained import pretrained_file
 from .views import AskFeatures, AskViews
 from fastai.torch_core import default_device, get_model
 from fastcore.basics import patch
@@ -87,8 +88,8 @@ def build_model(
     n_aux:int=0, # Auxiliary outputs, for training
 ): # `BiomassModel`
     "The untrained model of a config."
-    model = BiomassModel(cfg.backbone, cfg.weights or False, cfg.dropout, cfg.img_size, cfg.head, cfg.stream,
-                         n_aux)
+    weights = pretrained_file(cfg.backbone, cfg.weights) or False
+    model = BiomassModel(cfg.backbone, weights, cfg.dropout, cfg.img_size, cfg.head, cfg.stream, n_aux)
     return model.to(memory_format=torch.channels_last)
 
 # %% ../nbs/02d_run.ipynb #506e3a07
@@ -127,7 +128,8 @@ def versions(): # dict of texts
 # %% ../nbs/02d_run.ipynb #09a93ce6
 def _trained_on(cfg):
     "What besides the photos decides about the models of a config, as JSON."
-    weights = dict(file=Path(cfg.weights).name, sha256=file_digest(cfg.weights)) if cfg.weights else None
+    file = pretrained_file(cfg.backbone, cfg.weights)
+    weights = dict(file=file.name, sha256=file_digest(file)) if file else None
     start = Run(cfg.start).fingerprint() if cfg.start else None
     stats = {k: list(data_config(cfg.backbone)[k]) for k in ('mean', 'std')}
     return dict(weights=weights, start=start, **stats, versions=versions())
@@ -280,7 +282,7 @@ def model(self:Run,
     member:Member, # Which one
 ): # `BiomassModel` in evaluation mode
     "A trained model."
-    model = build_model(replace(self.config, weights=''))
+    model = build_model(replace(self.config, weights='random'))
     return load_weights(model, self/f'{member.name}.safetensors').eval()
 
 @patch(as_prop=True)

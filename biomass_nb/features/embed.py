@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['DEPTHS', 'ColourStatistics', 'FrozenBackbone', 'AskFrozen', 'Features', 'backbone_stats', 'weights_digest', 'extract',
-           'write_features', 'read_features']
+           'write_features']
 
 # %% ../../nbs/features/embed.ipynb #4e4b86f5
-import warnings
 from functools import partial
 from pathlib import Path
 
 import numpy as np, torch
-from ..core import DataError, DataWarning, atomic_path, cached, check_name, file_digest, kept_path
+from ..core import DataError, atomic_path, cached, check_name, file_digest, kept_path
 from ..core import pick_precision, progress
 from ..model_film import STREAMS, create_backbone, data_config, load_backbone, set_img_size
 from ..photos import PhotoStore, QuadratDataset, QuadratDL
@@ -25,8 +24,6 @@ from torch import nn
 # %% ../../nbs/features/embed.ipynb #383952eb
 class ColourStatistics(nn.Module):
     "Images (B, 3, H, W), 0 to 1, to colour and texture statistics (B, 33)."
-    parts, mean, std, img_size = dict(colour=29, texture=4), (0., 0., 0.), (1., 1., 1.), 224
-
     def forward(self, x):
         x = nn.functional.adaptive_avg_pool2d(x, tuple(min(s, 128) for s in x.shape[2:]))
         r, g, b = x.unbind(1)
@@ -47,23 +44,19 @@ class FrozenBackbone(nn.Module):
         name:str, # A model of timm
         weights, # File with its weights, .safetensors or .pth
         img_size=None, # Side of a square image in pixels; None: the backbone's own
-        whole:bool=False, # Images are twice as wide as high
+        whole=False, # Images are twice as wide as high
         depths=DEPTHS, # Layers between the first and the last, 0 to 1
     ):
         super().__init__()
-        stats = data_config(name)
-        self.mean, self.std, self.img_size = stats['mean'], stats['std'], img_size or stats['img_size']
+        size = img_size or data_config(name)['img_size']
         self.model = load_backbone(create_backbone(name, pool=None), weights).eval().requires_grad_(False)
         if not hasattr(self.model, 'forward_intermediates'):
             raise DataError(f'backbone {name} gives no layers in between; choose another', 'backbone')
-        set_img_size(self.model, name, (self.img_size, self.img_size*(1 + whole)))
+        set_img_size(self.model, name, (size, size*(1 + whole)))
         n = len(self.model.feature_info)
         self.layers = sorted({max(0, round(d*n) - 1) for d in depths})
 
-    def forward(self, x):
-        answers = self.answers(x)
-        self.parts = {k: v.shape[1] for k, v in answers.items()}
-        return torch.cat(list(answers.values()), 1)
+    def forward(self, x): return torch.cat(list(self.answers(x).values()), 1)
 
 # %% ../../nbs/features/embed.ipynb #e6e3bd50
 @patch
@@ -81,8 +74,8 @@ def answers(self:FrozenBackbone, x): # dict: (B, width) float32 by name of the l
 class AskFrozen:
     "A question to a backbone: its features in each view and stream of a batch, (V, B, S*F)."
     def __init__(self,
-        views:str='none', # A name in `VIEWS`
-        stream:str='halves', # halves: left and right by themselves; whole: both as one 2:1 image
+        views='none', # A name in `VIEWS`
+        stream='halves', # halves: left and right by themselves; whole: both as one 2:1 image
     ):
         self.views, self.name = AskViews(views).views, f'features, {views}, {stream}'
         self.whole = check_name(stream, STREAMS, 'stream', 'stream') == 'whole'
@@ -99,28 +92,13 @@ class AskFrozen:
 class Features:
     "Features of N photos."
     def __init__(self,
-        answers, # (N, V, S) array for views and streams, with a field of floats for each layer
-    ): self.answers = answers
-
-    def __len__(self): return len(self.answers)
-
-    @property
-    def parts(self): # dict: width by name of the layer
-        return {k: self.answers.dtype[k].shape[0] for k in self.answers.dtype.names}
-
-    @property
-    def values(self): # (N, V, S, F) float32, the layers side by side
-        return self.answers.view(np.float32).reshape(*self.answers.shape, -1)
+        values, # (N, V, S, F) float32, for views and streams
+    ): self.values = values
 
     def mean(self): return self.values.mean((1, 2))  # (N, F), over views and streams
 
     def by_view(self): # (V, N, F), the mean over streams; contiguous, as safetensors needs it
         return np.ascontiguousarray(self.values.mean(2).swapaxes(0, 1))
-
-# %% ../../nbs/features/embed.ipynb #547b9ff9
-def _as_layers(values, parts):
-    "(…, F) float32 as an array (…) with a field for each layer."
-    return np.ascontiguousarray(values).view([(k, np.float32, (n,)) for k, n in parts.items()])[..., 0]
 
 # %% ../../nbs/features/embed.ipynb #4e3f703d
 def backbone_stats(
@@ -128,7 +106,7 @@ def backbone_stats(
 ): # dict: mean and std (three floats each, for pixels of 0 to 1), img_size in pixels
     "What a backbone expects of a picture."
     if backbone != 'colour': return data_config(backbone)
-    return {k: getattr(ColourStatistics, k) for k in ('mean', 'std', 'img_size')}
+    return dict(mean=(0., 0., 0.), std=(1., 1., 1.), img_size=224)
 
 # %% ../../nbs/features/embed.ipynb #fb0977d3
 def weights_digest(
@@ -141,45 +119,37 @@ def weights_digest(
     raise DataError(f'backbone {backbone} needs trained weights; give their file', 'weights')
 
 # %% ../../nbs/features/embed.ipynb #56935f21
-def _frozen(backbone, weights, img_size, whole, depths):
-    "The model that is asked."
-    if backbone == 'colour': return ColourStatistics()
-    return FrozenBackbone(backbone, weights, img_size, whole, depths)
-
-def _answers(make_model, decoded, question, bs, precision, device, keys):
-    "For each key the features of a photo, (V, S) with a field for each layer."
-    model = make_model()
-    dl = QuadratDL(QuadratDataset(decoded, keys), bs, model.mean, model.std, device=device)
-    for batch in predict_batches(model, dl, question, precision):
-        rows = batch.astype(np.float32).swapaxes(0, 1)
-        for row in rows.reshape(*rows.shape[:2], 1 if question.whole else 2, -1):
-            yield _as_layers(row, model.parts)
+def _answers(make_model, make_batches, question, precision, keys):
+    "For each key the features of a photo, (V, S, F)."
+    for batch in predict_batches(make_model(), make_batches(keys), question, precision):
+        streams = 1 if question.whole else 2
+        yield from batch.astype(np.float32).swapaxes(0, 1).reshape(batch.shape[1], len(batch), streams, -1)
 
 # %% ../../nbs/features/embed.ipynb #ca53620c
 def _kept(paths, make, photos):
     "The features of each key: read from its path, or made by `make` of the keys that lack and written there."
     todo, rows = [k for k, path in paths.items() if not path.exists()], {}
     for key, row in zip(progress(todo, f'features of {len(todo)} photos'), make(todo)):
-        if not all(np.isfinite(row[k]).all() for k in row.dtype.names):
+        if not np.isfinite(row).all():
             raise DataError(f'{photos[key]}: a feature is not a finite number; use fp32, or check '
                             'the weights', 'precision', 'weights')
         rows[key] = cached(paths[key], lambda: row, np.load)
-    return {k: rows[k] if k in rows else np.load(path) for k, path in paths.items()}
+    return rows | {k: np.load(path) for k, path in paths.items() if k not in rows}
 
 # %% ../../nbs/features/embed.ipynb #77ba77f4
 def extract(
     photos, # N paths
-    backbone:str='colour', # A model of timm, or colour for `ColourStatistics`
+    backbone='colour', # A model of timm, or colour for `ColourStatistics`
     weights=None, # File with the backbone's weights
     img_size:int=None, # Side of a half in pixels; None: the backbone's own
-    stream:str='halves', # As in `AskFrozen`
-    views:str='none', # A name in `VIEWS`
+    stream='halves', # As in `AskFrozen`
+    views='none', # A name in `VIEWS`
     depths=DEPTHS, # As in `FrozenBackbone`
-    bs:int=8, # Quadrats in a batch
+    bs=8, # Quadrats in a batch
     store=None, # Folder that keeps decoded photos and features; default `cache_dir()`
-    precision:str='auto', # Of the backbone: fp32, fp16, bf16, auto
+    precision='auto', # Of the backbone: fp32, fp16, bf16, auto
     device=None, # Default: the GPU if there is one
-    skip_bad:bool=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
+    skip_bad=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
 ): # `Features`
     "Features of photos. Those that are not kept yet are computed."
     question, device, stats = AskFrozen(views, stream), device or default_device(), backbone_stats(backbone)
@@ -187,12 +157,14 @@ def extract(
     decoded = PhotoStore(img_size or stats['img_size'], store)
     keys = decoded.add(photos, skip_bad)
     facts = backbone, digest, stats, decoded.size, question.name, tuple(depths), precision
-    paths = {k: kept_path(decoded.path.parent/'features-v2', k, *facts) for k in keys if k}
+    paths = {k: kept_path(decoded.path.parent/'features-v3', k, *facts) for k in keys if k}
     if not paths: raise DataError(f'none of the {len(keys)} photos can be used', 'photos')
-    make_model = partial(_frozen, backbone, weights, decoded.size, question.whole, depths)
-    make = partial(_answers, make_model, decoded, question, bs, precision, device)
+    model = partial(FrozenBackbone, backbone, weights, decoded.size, question.whole, depths)
+    batches = lambda todo: QuadratDL(QuadratDataset(decoded, todo), bs, stats['mean'], stats['std'],
+                                     device=device)
+    make = partial(_answers, model if digest else ColourStatistics, batches, question, precision)
     rows = _kept(paths, make, dict(zip(keys, photos)))
-    bad = np.full_like(rows[next(iter(rows))], np.nan)
+    bad = np.full_like(next(iter(rows.values())), np.nan)
     return Features(np.stack([rows.get(k, bad) for k in keys]))
 
 # %% ../../nbs/features/embed.ipynb #1722c4c2
@@ -207,60 +179,3 @@ def write_features(
     with atomic_path(path) as part, open(part, 'wb') as f: np.save(f, np.asarray(features, dtype=np.float32))
     lines = ''.join(f'{i}\n' for i in image_ids)
     with atomic_path(path.with_name(f'{path.stem}_ids.txt')) as part: part.write_text(lines)
-
-# %% ../../nbs/features/embed.ipynb #90a89476
-def read_features(
-    folder, # With embeddings_NAME.npy and ids
-    image_ids, # N ids: the photos wanted
-    names=None, # Which features; None: all that are there
-): # dict: (N, F) float64 by name
-    "Features of photos, those of each backbone by its name."
-    folder = Path(folder)
-    found = {p.stem.removeprefix('embeddings_'): p for p in sorted(folder.glob('embeddings_*.npy'))}
-    if not found: raise DataError(f'{folder}: has no embeddings_NAME.npy; extract features first', 'features')
-    image_ids = list(image_ids)
-    return {name: _read_features(found[check_name(name, found, 'features')], image_ids)
-            for name in names or found}
-
-# %% ../../nbs/features/embed.ipynb #cf919ad9
-def _read_array(path):
-    "The array of a file: numbers, (N, F)."
-    try: x = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e:
-        why = ' '.join(str(e).split())
-        raise DataError(f'{path}: cannot be read as an array of numbers ({why}); write it again') from e
-    if x.ndim == 2 and x.dtype.kind in 'fiu' and x.shape[1]: return x
-    raise DataError(f'{path}: an array of {x.dtype} of shape {x.shape}; features are numbers, '
-                    'a row for each photo')
-
-def _read_ids(path, n):
-    "The row of each id of a file of features, of which there are `n`."
-    own, shared = path.with_name(f'{path.stem}_ids.txt'), path.with_name('embeddings_ids.txt')
-    there = next((p for p in (own, shared) if p.is_file()), None)
-    if there is None:
-        raise DataError(f'{path}: no {own.name} or {shared.name} beside it; write the ids of the photos '
-                        'there, a line each')
-    ids = [Path(line.strip()).stem for line in there.read_text().splitlines() if line.strip()]
-    if len(ids) != n:
-        raise DataError(f'{path}: {n} rows, but {len(ids)} ids in {there.name}; a row needs one id')
-    rows = {k: i for i, k in enumerate(ids)}
-    if len(rows) == len(ids): return there, rows
-    twice = next(k for i, k in enumerate(ids) if rows[k] != i)
-    raise DataError(f'{there}: id {twice} occurs twice; a photo has one row')
-
-# %% ../../nbs/features/embed.ipynb #31ece584
-def _read_features(path, image_ids):
-    "The rows of `image_ids` of one file, checked."
-    x = _read_array(path)
-    there, rows = _read_ids(path, len(x))
-    if lost := [k for k in image_ids if k not in rows]:
-        raise DataError(f'{there}: {len(lost)} of {len(image_ids)} photos have no features, '
-                        f'the first {lost[0]}; make them of the same photos')
-    x = x[[rows[k] for k in image_ids]].astype(float)
-    if not (ok := np.isfinite(x).all(1)).all():
-        raise DataError(f'{path}: {(~ok).sum()} photos have features that are not finite numbers, '
-                        f'the first {image_ids[ok.argmin()]}; make them again')
-    if constant := (np.ptp(x, 0) == 0).sum():
-        warnings.warn(f'{path}: {constant} of {x.shape[1]} columns are the same for all photos, so nothing '
-                      'can be learned from them', DataWarning, stacklevel=4)
-    return x

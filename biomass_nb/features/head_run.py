@@ -6,17 +6,15 @@
 __all__ = ['HeadRun', 'train_heads', 'colour_floor', 'score_beside']
 
 # %% ../../nbs/features/head_run.ipynb #e9d71316
-import os, platform, shutil
+import shutil
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np, torch
-from .. import __version__
+import numpy as np
 from ..core import DataError, atomic_path, cached, check_name, cross_fit, file_digest, fingerprint
 from ..core import kept_path, only_one, write_json
-from ..data import TARGETS, assign_folds, find_photos, groups_of
-from ..data import read_table, read_test, read_train, write_table
+from ..data import TARGETS, assign_folds, find_photos, groups_of, read_test, read_train, write_table
 from ..ensemble import blend
 from .embed import DEPTHS, AskFrozen, backbone_stats, extract
 from .embed import weights_digest, write_features
@@ -24,7 +22,7 @@ from .heads import REGRESSIONS, head_oof, ridge_head, stack_of
 from ..losses import weighted_r2
 from ..model_film import STREAMS
 from ..photos import PhotoStore
-from ..run import Member, RunFolder, open_run, score_table, view_spread
+from ..run import Member, Run, RunFolder, oof_table, open_run, score_table, versions
 from fastcore.basics import patch
 from safetensors.numpy import load_file, save_file
 
@@ -32,15 +30,16 @@ from safetensors.numpy import load_file, save_file
 class HeadRun(RunFolder):
     "A frozen backbone with heads that are fitted to its features of the training photos."
     members = finished = [Member()]
+    predict_with_spread = Run.predict_with_spread
 
     @cached_property
     def weights(self): # Path, or None for colours
         "The backbone's weights. Raise a `DataError` if they are not those of the training."
         known = self.trained_on['weights']
-        if known and file_digest(self._weights_path()) != known['sha256']:
-            raise DataError(f'{self._weights_path()}: not the weights that the run was trained with; '
-                            'copy them again', 'run')
-        return self._weights_path() if known else None
+        if not known: return None
+        path = self/f"backbone{Path(known['file']).suffix}"
+        if file_digest(path) == known['sha256']: return path
+        raise DataError(f'{path}: not the weights that the run was trained with; copy them again', 'run')
 
     @cached_property
     def head(self): # `Stack`
@@ -66,24 +65,14 @@ def start(self:HeadRun,
     df, # Training photos: image_id, State, Sampling_Date, fold, key, targets
 ):
     "Make the folder, or go on with it: see `record`. The weights are kept in it."
-    backbone, weights = settings['backbone'], settings['weights']
-    digest = weights_digest(backbone, weights)
-    stats = {k: list(backbone_stats(backbone)[k]) for k in ('mean', 'std')}
-    versions = dict(biomass_nb=__version__, python=platform.python_version(), torch=torch.__version__)
-    known = digest and dict(file=Path(weights).name, sha256=digest)
-    self.record(settings, dict(weights=known, start=None, **stats, versions=versions), df)
-    if known and not (path := self._weights_path()).exists(): _link(Path(weights).resolve(), path)
+    backbone, weights = settings['backbone'], Path(settings['weights'])
+    digest, stats = weights_digest(backbone, settings['weights']), backbone_stats(backbone)
+    known = digest and dict(file=weights.name, sha256=digest)
+    self.record(settings, dict(weights=known, start=None, mean=list(stats['mean']), std=list(stats['std']),
+                               versions=versions()), df)
+    if known and not (path := self/f'backbone{weights.suffix}').exists():
+        with atomic_path(path) as part: shutil.copyfile(weights, part)
     return self
-
-# %% ../../nbs/features/head_run.ipynb #e46fca7f
-@patch
-def _weights_path(self:HeadRun): return self/f"backbone{Path(self.trained_on['weights']['file']).suffix}"
-
-def _link(source, path):
-    "Give a large file a second name, or copy it where that cannot be."
-    try: os.link(source, path)
-    except OSError:
-        with atomic_path(path) as part: shutil.copyfile(source, part)
 
 # %% ../../nbs/features/head_run.ipynb #bcbdd71c
 @patch
@@ -97,29 +86,25 @@ def fingerprint(self:HeadRun,
 
 # %% ../../nbs/features/head_run.ipynb #74272ed9
 @patch
-def _see(self:HeadRun, photos, views='none', **kwargs): # dict: `Features` by name; kwargs: skip_bad, bs
-    "The features of photos."
+def _see(self:HeadRun, photos, views='none', **kwargs): # dict: (V, N, F) by name; kwargs: skip_bad, bs
+    "The features of photos in each view."
     c = self.config
     return {name: extract(photos, c.backbone, self.weights, c.img_size, stream, views, c.depths,
-                          store=self.store, precision=c.precision, device=self.device, **kwargs)
+                          store=self.store, precision=c.precision, device=self.device, **kwargs).by_view()
             for name, stream in self.streams.items()}
-
-@patch
-def _see_views(self:HeadRun, photos, views, **kwargs): # dict: (V, N, F) by name
-    return {name: f.by_view() for name, f in self._see(photos, views, **kwargs).items()}
 
 def _wide(features): return np.concatenate(list(features.values()), -1)  # side by side
 
 # %% ../../nbs/features/head_run.ipynb #dcf8ad33
 @patch
 def training_features(self:HeadRun,
-    views:str='none', # A name in `VIEWS`
+    views='none', # A name in `VIEWS`
     data=None, # Folder with the training photos, or their table; not needed once the run keeps the answer
-    bs:int=8, # Quadrats in a batch
+    bs=8, # Quadrats in a batch
 ): # dict: (V, N, F) float32 by name
     "The features of the training photos in each view, in the order of `folds`."
     path = kept_path(self.path, f'features_{views}', self.fingerprint(), suffix='.safetensors')
-    make = lambda: self._see_views(list(self.training_photos(data).path), views, bs=bs)
+    make = lambda: self._see(list(self.training_photos(data).path), views, bs=bs)
     kept = cached(path, make, load_file, lambda part, features: save_file(features, part))
     return {name: kept[name] for name in self.streams}
 
@@ -130,7 +115,7 @@ def features(self:HeadRun,
     **kwargs, # For `extract`: skip_bad, bs
 ): # Generator of (`Member`, (N, F) float32); NaN for photos that cannot be read, if these are skipped
     "What the heads see of photos."
-    yield self.members[0], _wide({name: f.mean() for name, f in self._see(photos, **kwargs).items()})
+    yield self.members[0], _wide(self._see(photos, **kwargs))[0]
 
 # %% ../../nbs/features/head_run.ipynb #ef44e073
 @patch
@@ -158,23 +143,17 @@ def check_views(self:HeadRun,
 @patch
 def predict_each(self:HeadRun,
     photos, # N paths
-    views:str='d4', # A name in `VIEWS`
+    views='d4', # A name in `VIEWS`
     **kwargs, # For `extract`: skip_bad, bs
 ): # (1, V, N, 5) grams for each view; NaN for photos that cannot be read, if these are skipped
     "Predict photos, each view by itself."
     self.check_all()
     self.check_views(views)
-    looks = _wide(self._see_views(photos, views, **kwargs))
+    looks = _wide(self._see(photos, views, **kwargs))
     good = np.isfinite(looks).all((0, 2))
     each = np.full((1, *looks.shape[:2], len(TARGETS)), np.nan)
     each[0][:, good] = [self.head.predict(x) for x in looks[:, good]]
     return each
-
-@patch
-def predict_with_spread(self:HeadRun, photos, views='flip3', **kwargs): # (N, 5) grams; (N, 5) grams
-    "Predict photos in all views, and tell the spread over views."
-    each = self.predict_each(photos, views, **kwargs)
-    return each.mean((0, 1)), view_spread(each)
 
 # %% ../../nbs/features/head_run.ipynb #e868dec0
 @patch
@@ -186,30 +165,16 @@ def _held_out(self:HeadRun, views='none', data=None): # (H + 1, V, N, 5) grams
         return np.stack([[*grams, blend(grams, stack.weights_)] for grams in each], 1)
     return cross_fit(self.folds.fold, self._fit, predict, axis=2)
 
-@patch
-def _keep_oof(self:HeadRun, views, blended):
-    "The table of out-of-fold predictions that `blended` makes, (V, N, 5) grams; kept in the run."
-    def make():
-        df, grams = self.folds, blended()
-        table = df[['image_id', 'fold', *TARGETS]].copy()
-        table[[f'pred_{t}' for t in TARGETS]] = grams.mean(0)
-        table[['State', 'Sampling_Date']] = df[['State', 'Sampling_Date']]
-        table[[f'spread_{t}' for t in TARGETS]] = grams.std(0)
-        for v, p in enumerate(grams): table[[f'view{v}_{t}' for t in TARGETS]] = p
-        return table
-    path = kept_path(self.path, f'oof_{views}', self.fingerprint(), suffix='.csv')
-    return cached(path, make, read_table, write_table)
-
 # %% ../../nbs/features/head_run.ipynb #34229c05
 @patch
 def out_of_fold(self:HeadRun,
-    views:str='none', # A name in `VIEWS`
+    views='none', # A name in `VIEWS`
     data=None, # Folder with the training photos, or their table; not needed once the run keeps the answer
 ): # Table: image_id, fold, State, Sampling_Date, targets, and of each `pred_`, `spread_`, `view0_`, …
     "Predictions of the training photos by heads that were fitted on the other folds."
     self.check_all()
     self.check_views(views)
-    return self._keep_oof(views, lambda: self._held_out(views, data)[-1])
+    return self.keep_oof(views, data, lambda: oof_table(self.folds, self._held_out(views, data)[-1:]))
 
 # %% ../../nbs/features/head_run.ipynb #20e9f2e3
 def _read_photos(data, run, settings, bs):
@@ -220,19 +185,19 @@ def _read_photos(data, run, settings, bs):
     df = assign_folds(read_train(data), c.n_folds, c.seed)
     df['path'] = find_photos(df, data)
     df['key'] = PhotoStore(c.img_size, run.store).add(df.path)
-    extract(list(df.path[:bs]), c.backbone, c.weights, c.img_size, c.stream.replace('both', 'halves'),
-            depths=c.depths, bs=bs, store=run.store, precision=c.precision, device=run.device)
+    extract(list(df.path[:bs]), c.backbone, c.weights, c.img_size, c.stream.replace('both', 'halves'), bs=bs,
+            store=run.store, precision=c.precision, device=run.device)
     return df
 
 # %% ../../nbs/features/head_run.ipynb #b1b84152
 @patch
 def _summarise(self:HeadRun, verbose):
     "Score the run, and write `oof.csv` and `summary.json`."
-    df, grams, preds = self.folds, self._held_out(), [f'pred_{t}' for t in TARGETS]
-    y, names = df[list(TARGETS)].to_numpy(), [*self.head.heads_, 'blend']
+    df, grams, names = self.folds, self._held_out(), [*self.head.heads_, 'blend']
+    y, preds = df[list(TARGETS)].to_numpy(), [f'pred_{t}' for t in TARGETS]
     scores = {name: round(float(weighted_r2(y, p[0])), 4) for name, p in zip(names, grams)}
     if verbose: print(*(f'{name}: {v:.4f}' for name, v in scores.items()), sep='\n')
-    oof = self._keep_oof('none', lambda: grams[-1])
+    oof = self.keep_oof('none', None, lambda: oof_table(df, grams[-1:]))
     write_table(self/'oof.csv', oof[['image_id', 'fold', *TARGETS, *preds]])
     summary = dict(**score_table(df, oof[preds].to_numpy()), heads=scores,
                    means=df[list(TARGETS)].mean().to_dict(), photos=len(df), seed=self.config.seed,
@@ -244,22 +209,21 @@ def _summarise(self:HeadRun, verbose):
 def train_heads(
     data, # Folder with `train.csv` and the photos
     run, # Run to make, or to go on with: a path or a `HeadRun`
-    backbone:str='colour', # A model of timm, or colour
+    backbone='colour', # A model of timm, or colour
     weights=None, # File with its weights
-    stream:str='halves', # halves, whole, or both
+    stream='halves', # halves, whole, or both
     heads=('ridge', 'kernel'), # Of `REGRESSIONS`
-    n_folds:int=5, # Folds to score on
-    seed:int=42, # Of the folds
+    n_folds=5, # Folds to score on
+    seed=42, # Of the folds
     img_size:int=None, # Side of a half in pixels; None: the backbone's own
-    depths=DEPTHS, # As in `biomass_nb.features.embed.FrozenBackbone`
-    bs:int=8, # Quadrats in a batch
-    precision:str='auto', # Of the backbone: fp32, fp16, bf16, auto
-    verbose:bool=True, # Print the score of each head
+    bs=8, # Quadrats in a batch
+    precision='auto', # Of the backbone: fp32, fp16, bf16, auto
+    verbose=True, # Print the score of each head
 ): # dict: the run's summary, as in `summary.json`; `heads` has the score of each head and of their blend
     "Fit heads to the features of a frozen backbone, and score them out of fold."
     run, size = HeadRun(run), img_size or backbone_stats(backbone)['img_size']
     settings = dict(kind='features', backbone=backbone, weights=str(weights or ''), stream=stream,
-                    img_size=size, depths=list(depths), precision=precision, heads=list(heads),
+                    img_size=size, depths=list(DEPTHS), precision=precision, heads=list(heads),
                     n_folds=n_folds, seed=seed)
     df = _read_photos(data, run, settings, bs)
     with only_one(run.path):
@@ -275,7 +239,7 @@ def write_embeddings(self:HeadRun,
     "Write `embeddings_NAME.npy` with ids into the run, for training and test photos."
     train, test = self.training_photos(data), read_test(data)
     photos, ids = [*train.path, *find_photos(test, data)], [*train.image_id, *test.image_id]
-    for name, f in self._see(photos, **kwargs).items(): write_features(self.path, name, ids, f.mean())
+    for name, (seen,) in self._see(photos, **kwargs).items(): write_features(self.path, name, ids, seen)
 
 # %% ../../nbs/features/head_run.ipynb #74fc5ec6
 def colour_floor(

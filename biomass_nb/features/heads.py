@@ -7,6 +7,9 @@ __all__ = ['REGRESSIONS', 'as_grams', 'Head', 'group_folds', 'GramHead', 'ridge_
            'boosting_head', 'head_oof', 'held_out', 'tilted', 'KernelHead', 'Stack', 'stack_of']
 
 # %% ../../nbs/features/heads.ipynb #523bda84
+from functools import partial
+from itertools import chain
+
 import numpy as np
 from ..core import DataError, check_name
 from ..data import COMPONENTS, TARGETS, add_sums, groups_of
@@ -14,8 +17,15 @@ from ..ensemble import blend, fit_weights
 from ..losses import weighted_r2
 from fastcore.basics import patch
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, PredefinedSplit, cross_val_predict
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
+from sklearn.svm import SVR
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 # %% ../../nbs/features/heads.ipynb #53c065ae
 def as_grams(
@@ -34,7 +44,7 @@ class Head(RegressorMixin, BaseEstimator):
         groups=None, # N labels; photos of one label are held out together. None: each photo alone
     ):
         X, y = validate_data(self, X, y, dtype=float, multi_output=True, y_numeric=True)
-        self.columns_ = () if y.ndim == 1 else y.shape[1:]
+        self.columns_ = y.shape[1:]
         y = y.reshape(len(y), -1).astype(float, order='C')  # the order in memory changes the last digits
         self._fit(X, y[:, :len(COMPONENTS)], _check_labels(y, groups))
         return self
@@ -53,12 +63,11 @@ class Head(RegressorMixin, BaseEstimator):
 def _check_labels(y, groups):
     "The groups of N photos; a `DataError` if they or the targets cannot be learned from."
     n, columns = y.shape
-    groups = np.arange(n) if groups is None else np.asarray(groups)
-    if columns not in (*range(1, len(COMPONENTS) + 1), len(TARGETS)):
+    if columns not in (1, 2, 3, len(TARGETS)):
         raise DataError(f'targets of {columns} columns; give {len(TARGETS)} targets, or 1 to 3 components')
-    if len(groups) != n:
-        raise DataError(f'groups of {len(groups)} photos for {n} photos; give one label for each')
     if n < 2: raise DataError('1 sample; at least two photos are needed to learn from')
+    groups = np.arange(n) if groups is None else np.asarray(groups)
+    check_consistent_length(y, groups)
     return np.arange(n) if len(np.unique(groups)) == 1 else groups  # one group cannot be divided
 
 # %% ../../nbs/features/heads.ipynb #4044201f
@@ -75,7 +84,7 @@ class GramHead(Head):
     def __init__(self,
         estimator, # A regressor of scikit-learn for (N, 3) targets
         grid:dict=None, # Settings to choose from, as for `GridSearchCV`
-        folds:int=5, # Most folds to choose on
+        folds=5, # Most folds to choose on
     ): self.estimator, self.grid, self.folds = estimator, grid, folds
 
     def _fit(self, X, parts, groups):
@@ -95,22 +104,16 @@ def _even(X): return X.clip(-6, 6)/X.shape[1]**.5
 
 def _scaled(*steps):
     "`steps` on features of which every row has about length one."
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
     return make_pipeline(StandardScaler(), FunctionTransformer(_even), *steps)
 
 # %% ../../nbs/features/heads.ipynb #13de6d87
 def ridge_head(): # `GramHead`
     "Ridge regression."
-    from sklearn.linear_model import Ridge
     return GramHead(_scaled(Ridge()), dict(ridge__alpha=[.03, .1, .3, 1., 3., 10.]))
 
 # %% ../../nbs/features/heads.ipynb #03dde2ea
 def kernel_ridge_head(): # `GramHead`
     "Kernel ridge regression with an intercept."
-    from sklearn.compose import TransformedTargetRegressor
-    from sklearn.kernel_ridge import KernelRidge
-    from sklearn.preprocessing import StandardScaler
     model = TransformedTargetRegressor(KernelRidge(kernel='rbf'), transformer=StandardScaler(with_std=False))
     name = 'transformedtargetregressor__regressor__'
     return GramHead(_scaled(model), {name + 'gamma': [.1, .2, .4], name + 'alpha': [.01, .03, .1, .3]})
@@ -118,8 +121,6 @@ def kernel_ridge_head(): # `GramHead`
 # %% ../../nbs/features/heads.ipynb #6eec9532
 def svr_head(): # `GramHead`
     "Support vector regression of each component."
-    from sklearn.multioutput import MultiOutputRegressor
-    from sklearn.svm import SVR
     grid = dict(multioutputregressor__estimator__C=[10., 30., 100.])
     return GramHead(_scaled(MultiOutputRegressor(SVR())), grid)
 
@@ -136,7 +137,6 @@ def boosting_head(): # `GramHead`
     "Gradient boosting of each component on the principal components that hold 80% of the variance."
     from sklearn.decomposition import PCA
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.multioutput import MultiOutputRegressor
     trees = HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=8, min_samples_leaf=10,
                                           early_stopping=False, random_state=0)
     return GramHead(_scaled(PCA(.8), MultiOutputRegressor(trees)))
@@ -189,21 +189,17 @@ class KernelHead(Head):
     "Kernel regression of the total and its shares on the features of one or several backbones."
     def __init__(self,
         widths=None, # Number of columns of each backbone, side by side in X; None: X is of one
-        power:float=1/3, # Of the total that is learned; 1: grams
-        gammas:tuple=(.1, .2, .4, .8), # To try: how fast the kernel falls
-        alphas:tuple=(.01, .03, .1, .3), # To try: how much is noise
-        tilts:tuple=(0, .04, .08, np.inf), # To try, as in `tilted`
-        keep:float=.25, # Share of the settings that is averaged, the best, 0 to 1
-        folds:int=5, # Most folds to choose on
-    ):
-        self.widths, self.power, self.gammas, self.alphas = widths, power, gammas, alphas
-        self.tilts, self.keep, self.folds = tilts, keep, folds
+        power=1/3, # Of the total that is learned; 1: grams
+        gammas=(.1, .2, .4, .8), # To try: how fast the kernel falls
+        alphas=(.01, .03, .1, .3), # To try: how much is noise
+        folds=5, # Most folds to choose on
+    ): self.widths, self.power, self.gammas, self.alphas, self.folds = widths, power, gammas, alphas, folds
 
     def _fit(self, X, parts, groups):
         self._fit_distances(X)
         folds = [rest for _, rest in group_folds(groups, self.folds)]
-        tried = self._try_all(self._distances(X), parts, folds)
-        self.settings_ = tried[:max(1, round(self.keep*len(tried)))]
+        tried = sorted(self._try_all(self._distances(X), parts, folds), key=lambda o: -o['score'])
+        self.settings_ = tried[:max(1, round(len(tried)/4))]
         self.oof_ = np.mean([o['oof'] for o in self.settings_], 0)
 
     def _grams(self, X):
@@ -214,13 +210,10 @@ class KernelHead(Head):
 # %% ../../nbs/features/heads.ipynb #8ff8b936
 @patch
 def _fit_distances(self:KernelHead, X):
-    from sklearn.preprocessing import QuantileTransformer
-    widths = self.widths or [X.shape[1]]
-    if sum(widths) != X.shape[1]:
-        raise DataError(f'widths {list(widths)} for features of {X.shape[1]} columns; they must add up')
+    widths, n = self.widths or X.shape[1:], X.shape[1]
+    if sum(widths) != n: raise DataError(f'widths {widths} for features of {n} columns; they must add up')
     self.cuts_, self.varies_ = np.cumsum(widths)[:-1], np.ptp(X, 0) > 0
-    normal = QuantileTransformer(n_quantiles=min(100, len(X)), output_distribution='normal')
-    self.normal_ = normal.fit(X)
+    self.normal_ = QuantileTransformer(n_quantiles=min(100, len(X)), output_distribution='normal').fit(X)
     self.train_ = self._ranks(X)
     self.medians_ = [np.median(_squared(o, o)) or 1. for o in self.train_]
 
@@ -235,29 +228,27 @@ def _distances(self:KernelHead, X):
 
 # %% ../../nbs/features/heads.ipynb #d9e9628a
 @patch
+def _try(self:KernelHead, distances, z, parts, folds, weights):
+    for gamma in self.gammas:
+        values, vectors = np.linalg.eigh(_kernel(distances, weights, gamma))
+        for alpha in self.alphas:
+            pred, dual = held_out(values, vectors, alpha, z, folds)
+            guess = self._total(pred)
+            factor = parts.sum(1)@guess/(guess@guess or 1.)
+            oof = self._join(pred, factor)
+            yield dict(score=weighted_r2(as_grams(parts), oof), kernel=(weights, gamma), alpha=alpha,
+                       dual=dual, factor=factor, oof=oof)
+
+# %% ../../nbs/features/heads.ipynb #004f3662
+@patch
 def _try_all(self:KernelHead, distances, parts, folds):
-    "All settings with their held-out grams and scores, the best first."
     total = np.maximum(parts.sum(1, keepdims=True), 0)  # scikit-learn's checks use negative grams
     shares = np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
-    z = np.hstack([shares, total**self.power])
-    tries = lambda weights: [o for gamma in self.gammas
-                             for o in self._try(distances, (weights, gamma), z, parts, folds)]
-    alone = [tries(tuple(w)) for w in np.eye(len(distances))]
+    tries = partial(self._try, distances, np.hstack([shares, total**self.power]), parts, folds)
+    alone = [list(tries(tuple(w))) for w in np.eye(len(distances))]
     best = [max(o['score'] for o in tried) for tried in alone]
-    several = {tuple(w.tolist()) for t in self.tilts if (w := tilted(best, t)).max() < 1}
-    return sorted(sum([*alone, *(tries(w) for w in sorted(several))], []), key=lambda o: -o['score'])
-
-@patch
-def _try(self:KernelHead, distances, kernel, z, parts, folds):
-    "All noises for one kernel."
-    values, vectors = np.linalg.eigh(_kernel(distances, *kernel))
-    for alpha in self.alphas:
-        pred, dual = held_out(values, vectors, alpha, z, folds)
-        guess = self._total(pred)
-        factor = parts.sum(1)@guess/(guess@guess or 1.)
-        oof = self._join(pred, factor)
-        yield dict(score=weighted_r2(as_grams(parts), oof), kernel=kernel, alpha=alpha, dual=dual,
-                   factor=factor, oof=oof)
+    several = {tuple(w.tolist()) for t in (0, .04, .08, np.inf) if (w := tilted(best, t)).max() < 1}
+    return chain(*alone, *map(tries, sorted(several)))
 
 # %% ../../nbs/features/heads.ipynb #360a236a
 @patch
@@ -274,14 +265,13 @@ class Stack(Head):
     "Heads, blended with weights from their out-of-fold predictions."
     def __init__(self,
         heads, # List of (name, head, columns), columns as a slice or list; of heads with `oof_`
-        caution:float=.5, # As in `fit_weights`
-    ): self.heads, self.caution = heads, caution
+    ): self.heads = heads
 
     def _fit(self, X, parts, groups):
         fit = lambda head, columns: clone(head).fit(X[:, columns], parts, groups=groups)
         self.heads_ = {name: fit(head, columns) for name, head, columns in self.heads}
         oof = [h.oof_ for h in self.heads_.values()]
-        self.weights_ = fit_weights(as_grams(parts), oof, self.caution)
+        self.weights_ = fit_weights(as_grams(parts), oof)
         self.oof_ = blend(oof, self.weights_)
 
     def each(self, X): # dict: (N, 5) grams by name of the head
@@ -300,9 +290,11 @@ def stack_of(
     heads=tuple(REGRESSIONS), # Which heads, each on each backbone
 ): # `Stack`
     "Every head on every backbone. With several backbones also a `KernelHead` on all of them."
-    ends = np.cumsum(list(widths.values())).tolist()
-    columns = {name: slice(end - n, end) for (name, n), end in zip(widths.items(), ends)}
-    make = lambda head: REGRESSIONS[check_name(head, REGRESSIONS, 'head', 'heads')]()
-    members = [(f'{head}, {name}', make(head), part) for name, part in columns.items() for head in heads]
+    members, end = [], 0
+    for name, n in widths.items():
+        columns, end = slice(end, end + n), end + n
+        for head in heads:
+            make = REGRESSIONS[check_name(head, REGRESSIONS, 'head', 'heads')]
+            members.append((f'{head}, {name}', make(), columns))
     if len(widths) > 1: members.append(('kernel, all', KernelHead(list(widths.values())), slice(None)))
     return Stack(members)

@@ -6,7 +6,7 @@
 __all__ = ['PRETRAINED', 'kaggle_input', 'kaggle_working', 'input_folders', 'find_data', 'find_runs']
 
 # %% ../../nbs/kaggle/places.ipynb #90d793f1
-import os
+import os, re
 from pathlib import Path
 
 from ..config import BACKBONES
@@ -28,7 +28,7 @@ PRETRAINED = {b['folder']: b['name'] for b in BACKBONES.values()}  # folder of t
 # %% ../../nbs/kaggle/places.ipynb #1c5cec18
 def input_folders(
     root=None, # Where to look; None: `kaggle_input`
-    depth:int=8, # Levels below it
+    depth=8, # Levels below it
 ): # Iterator of pairs: folder, set of the names of its files
     "The folders below the input, in order. Folders beside `test.csv` hold photos and are left out."
     root = Path(root or kaggle_input())
@@ -49,6 +49,6 @@ def find_data(): # Folder
 # %% ../../nbs/kaggle/places.ipynb #f03211a2
 def find_runs(): # List of folders, in order
     "The runs that are attached, finished or not."
-    def is_model(name): return name.startswith(('fold', 'all')) and name.endswith('.safetensors')
+    is_model = re.compile(r'(fold|all|features).*\.safetensors').fullmatch
     return [folder for folder, names in input_folders()
             if 'config.json' in names and any(map(is_model, names))]

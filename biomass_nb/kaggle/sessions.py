@@ -8,7 +8,6 @@ __all__ = ['go_on', 'cv_table', 'train_session', 'infer_session', 'train_multi_s
 # %% ../../nbs/kaggle/sessions.ipynb #f17da7e6
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np, pandas as pd
 from ..backbones import backbone_config, train_multi_backbone
@@ -20,6 +19,7 @@ from ..ensemble import blend
 from .places import find_data, find_runs, kaggle_input, kaggle_working
 from .weights import find_weights
 from ..losses import target_r2, weighted_r2
+from ..photos import PhotoStore
 from ..run import Run, open_run
 from ..train import train_folds
 from ..tta import predict_within
@@ -33,11 +33,10 @@ def go_on(
     if (run/'config.json').exists(): return
     found = [o for o in map(Run, find_runs()) if _same_config(o, cfg)]
     if not found: return
-    def progress(o): return len(o.finished), sum(p.stat().st_size for p in o.path.glob('*.csv'))
-    best = max(found, key=progress)
+    best = max(found, key=lambda o: (len(o.finished), sum(p.stat().st_size for p in o.path.glob('*.csv'))))
     run.path.mkdir(parents=True, exist_ok=True)
-    for p in sorted(best.path.iterdir(), key=lambda p: p.suffix == '.json'):  # last what makes it a run
-        if p.suffix in ('.safetensors', '.csv', '.json'): shutil.copy(p, run/p.name)
+    for suffix in ('.safetensors', '.csv', '.json'):  # last what makes it a run
+        for p in best.path.glob(f'*{suffix}'): shutil.copy(p, run.path)
     print(f'{best} is continued: {len(best.finished)} of {len(best.members)} models are finished')
 
 # %% ../../nbs/kaggle/sessions.ipynb #1dad3421
@@ -55,17 +54,16 @@ def cv_table(
     run, # A finished run
 ): # Table by fold: photos, score, and R2 of each target; last the pooled row
     "Out-of-fold scores after training."
-    oof, rows = read_table(Path(str(run))/'oof.csv'), {}
+    oof, rows = read_table(Run(run)/'oof.csv'), {}
     for name, part in [*((f'fold {k}', o) for k, o in oof.groupby('fold')), ('pooled', oof)]:
         y, p = (part[[kind + t for t in TARGETS]].to_numpy() for kind in ('', 'pred_'))
-        each = dict(zip(TARGETS, target_r2(y, p)))
-        rows[name] = dict(photos=len(part), weighted_r2=weighted_r2(y, p), **each)
-    return pd.DataFrame(rows).T.astype(dict(photos=int)).round(3)
+        rows[name] = [len(part), weighted_r2(y, p), *target_r2(y, p)]
+    return pd.DataFrame(rows, ['photos', 'weighted_r2', *TARGETS]).T.astype(dict(photos=int)).round(3)
 
 # %% ../../nbs/kaggle/sessions.ipynb #60c0ae8d
 def train_session(
     cfg:TrainConfig, # How to train
-    budget:Budget=None, # Time of the session, after which training stops
+    budget=None, # `Budget` of the session, after which training stops
     run=None, # Run folder; default `kaggle_working`, so that the output of the kernel is the run
     store=None, # Folder that keeps decoded photos and answers
     **kwargs, # For `biomass_nb.train.train_folds`: jobs, verbose
@@ -89,20 +87,20 @@ def _not_done(what):
 
 # %% ../../nbs/kaggle/sessions.ipynb #a31b5e4d
 def infer_session(
-    views:str='flip3', # A name in `VIEWS`, as far as time allows
-    budget:Budget=None, # Time of the session, which the prediction shall not pass
+    views='flip3', # A name in `VIEWS`, as far as time allows
+    budget=None, # `Budget` of the session, which the prediction shall not pass
     runs=None, # Run folders; default all finished ones that are attached
     weights='fitted', # Blend weights of several runs, as in `biomass_nb.blend.weight_rule`
     out=None, # The csv file; default submission.csv in `kaggle_working`
     store=None, # Folder that keeps decoded photos and answers
 ): # The table that was written
     "Predict the attached competition's test photos with attached runs and write a submission."
-    data, budget, answers = find_data(), budget or Budget(), []
+    data, budget = find_data(), budget or Budget()
     runs = [open_run(o, store) for o in runs or _attached_runs()]
     df, blend_weights = read_test(data), _blend_weights(runs, weights, data)
     photos = find_photos(df, data, must_exist=False)
-    for i, run in enumerate(runs):
-        answers.append(run.fill_bad(_predict_readable(run, photos, views, budget.part(1/(len(runs) - i)))))
+    answers = [_predict_readable(run, photos, views, budget.part(1/left))
+               for run, left in zip(runs, range(len(runs), 0, -1))]
     preds = blend(answers, blend_weights)
     table = write_submission(out or kaggle_working()/'submission.csv', df.image_id, preds, data)
     each = [f'{o.name}: {len(o.finished)} models, weight {w:.2f}' for o, w in zip(runs, blend_weights)]
@@ -111,11 +109,12 @@ def infer_session(
 
 # %% ../../nbs/kaggle/sessions.ipynb #e3b09394
 def _predict_readable(run, photos, views, budget):
-    "Predictions of the photos that can be read; NaN for the others."
-    good = np.array([k is not None for k in run.decoded.add(photos, skip_bad=True)])
+    "Predictions of the photos that can be read; the training means for the others."
+    decoded = PhotoStore(run.settings['img_size'], run.store)
+    good = np.array([k is not None for k in decoded.add(photos, skip_bad=True)])
     res = np.full((len(photos), len(TARGETS)), np.nan)
     if good.any(): res[good] = predict_within(run, np.array(photos)[good], views, budget)
-    return res
+    return run.fill_bad(res)
 
 def _blend_weights(runs, weights, data):
     "A weight for each run. Only fitted ones need out-of-fold predictions."
@@ -129,15 +128,16 @@ def _attached_runs():
     if not runs:
         raise DataError(f'{kaggle_input()}: no run is attached; attach the output of a train kernel')
     done = [o for o in runs if o.finished == o.members]
-    for o in runs if done else ():
+    if not done: return [max(runs, key=lambda o: len(o.finished)).path]
+    for o in runs:
         if o not in done: print(f'{o} is left out: it is not finished')
-    return [o.path for o in done or [max(runs, key=lambda o: len(o.finished))]]
+    return [o.path for o in done]
 
 # %% ../../nbs/kaggle/sessions.ipynb #ca80b0f4
 def train_multi_session(
     cfg:TrainConfig, # How to train
     backbones:dict=BACKBONES, # As in `biomass_nb.backbones.train_multi_backbone`
-    budget:Budget=None, # Time of the session, after which training stops
+    budget=None, # `Budget` of the session, after which training stops
     out=None, # Folder of the runs; default `kaggle_working`
     store=None, # Folder that keeps decoded photos and answers
     **kwargs, # For `biomass_nb.train.train_folds`: jobs, verbose

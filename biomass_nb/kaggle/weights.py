@@ -10,8 +10,9 @@ import os, re, shutil, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from ..core import DataError, DataWarning, check_name, check_writable
-from ..core import file_digest, only_one, read_json, write_json
+from ..core import file_digest, only_one, write_json
 from .places import PRETRAINED, input_folders, kaggle_input
 
 # %% ../../nbs/kaggle/weights.ipynb #c5345cec
@@ -24,18 +25,17 @@ def hub_source(
     arch, _, tag = name.partition('.')
     check_name(arch, [*timm.list_models(), *PRETRAINED], 'backbone', 'backbone')
     if tag: check_name(name, timm.list_pretrained(f'{arch}.*') or [arch], 'backbone', 'backbone')
-    cfg, default = timm.get_pretrained_cfg(name), timm.get_pretrained_cfg(arch)
+    cfg = timm.get_pretrained_cfg(name)
     full = f'{arch}.{cfg.tag}' if cfg.tag else arch
-    own = arch if cfg.tag == default.tag else full
-    folder = next((k for k, v in PRETRAINED.items() if full in (v, f'{v}.{cfg.tag}')), own)
+    short = arch if cfg.tag == timm.get_pretrained_cfg(arch).tag else full  # without the tag of the default
+    folder = next((k for k, v in PRETRAINED.items() if v in (full, short)), short)
     return dict(folder=folder, backbone=full, repo=cfg.hf_hub_id, licence=cfg.license or 'unknown')
 
 # %% ../../nbs/kaggle/weights.ipynb #66fc6d35
 def weights_table(
-    backbones=tuple(PRETRAINED), # Models of timm, or folders of `PRETRAINED`
+    backbones=PRETRAINED, # Models of timm, or folders of `PRETRAINED`
 ): # A row each: folder, backbone, repo, licence
     "What `download_weights` would fetch. Needs no network."
-    import pandas as pd
     return pd.DataFrame([hub_source(o) for o in backbones]).set_index('folder')
 
 # %% ../../nbs/kaggle/weights.ipynb #11083888
@@ -99,25 +99,25 @@ def _fetch(out, source): # dict: MB, how, sha256, licence
     "Have one backbone's file in `out`, complete."
     repo, path = source['repo'], check_writable(Path(out)/source['folder']/WEIGHTS_FILE)
     if not repo: raise DataError(f"{source['backbone']}: timm knows no weights; choose another", 'backbone')
-    have, note = file_digest(path) if path.is_file() else None, path.with_name('source.json')
-    try: known = dict(read_json(note, ''))
-    except (TypeError, ValueError): known = {}
-    meta = None if have and (known.get('repo'), known.get('sha256')) == (repo, have) else _ask_hub(repo)
-    if fetched := bool(meta and have != meta.etag):
-        if have: warnings.warn(f'{path}: is not what {repo} has; fetched again', DataWarning, stacklevel=3)
-        _bring(path, repo, meta)
-    if meta: write_json(note, {**source, 'commit': meta.commit_hash, 'sha256': meta.etag, 'size': meta.size})
+    have, note = file_digest(path) if path.is_file() else '', path.with_name('source.json')
+    said, want = note.read_text(errors='replace') if note.is_file() else '', have
+    if not have or repo not in said or have not in said:
+        meta = _ask_hub(repo)
+        want = meta.etag
+        if have not in ('', want):
+            warnings.warn(f'{path}: is not what {repo} has; fetched again', DataWarning, stacklevel=3)
+        if have != want: _bring(path, repo, meta)
+        write_json(note, {**source, 'commit': meta.commit_hash, 'sha256': want, 'size': meta.size})
     shutil.rmtree(path.with_name('.cache'), ignore_errors=True)  # left by the strategy's script
-    return dict(MB=round(path.stat().st_size/1e6, 1), how='fetched' if fetched else 'was there',
-                sha256=(meta.etag if meta else have)[:12], licence=source['licence'])
+    return dict(MB=round(path.stat().st_size/1e6, 1), how='was there' if have == want else 'fetched',
+                sha256=want[:12], licence=source['licence'])
 
 # %% ../../nbs/kaggle/weights.ipynb #9348ea97
 def download_weights(
     out='pretrained-weights-biomass', # Folder to make, or to complete: FOLDER/model.safetensors
-    backbones=tuple(PRETRAINED), # Models of timm, or folders of `PRETRAINED`
+    backbones=PRETRAINED, # Models of timm, or folders of `PRETRAINED`
 ): # A row for each folder: MB, how it came, SHA-256, licence
     "Have checked weights of these backbones. `DataError` if some cannot be had, `NoNetwork` if none can."
-    import pandas as pd
     rows, failed = {}, {}
     for folder, source in {o['folder']: o for o in map(hub_source, backbones)}.items():
         try: rows[folder] = _fetch(out, source)
@@ -146,7 +146,7 @@ def find_weights(
     source, root = hub_source(backbone), Path(root or kaggle_input())
     full, folder = source['backbone'], source['folder']
     arch = folder if folder == full else full.split('.')[0]  # without a tag it means the default weights
-    names, there = {_plain(o) for o in (full, folder, arch)}, list(input_folders(root))
+    names, there = {*map(_plain, (full, folder, arch))}, list(input_folders(root))
     found = [o/name for o, files in there for name in sorted(files) if _is_named(o/name, root, names)]
     if not found:
         others = [o.relative_to(root).as_posix() for o, files in there if files] or ['nothing']

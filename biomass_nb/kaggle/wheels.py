@@ -75,10 +75,9 @@ def _tags(python): # options of pip
 def _lacking(wheel, stock, tags): # list of what the wheels say of themselves, `wheel` first
     "What pip would install into an image along with `wheel`."
     with tempfile.TemporaryDirectory() as tmp:
-        image, file, report = (Path(tmp)/o for o in ('image', 'limits.txt', 'report.json'))
-        _imitate(stock, image)
-        ask = '--python', image, 'install', '--dry-run', '--report', report, *tags, wheel
-        _pip_within(_limits(stock), file, *ask)
+        image, report = _imitate(stock, Path(tmp)/'image'), Path(tmp)/'report.json'
+        _pip_within(_limits(stock), Path(tmp)/'limits.txt', '--python', image, 'install', '--dry-run',
+                    '--report', report, *tags, wheel)
         found = sorted(json.loads(report.read_text())['install'], key=lambda o: not o['requested'])
     return [{**o['metadata'], 'name': canonicalize_name(o['metadata']['name'])} for o in found]
 
@@ -130,7 +129,7 @@ def fetch_wheels(
     folder, # Of wheels; those that are there are replaced
     wheel=None, # Of this library; None builds it from the source
     stock=None, # What the image carries, as in `read_stock`; None: this environment
-    python:str=None, # The image's version of Python, such as 3.11; None: the running one
+    python=None, # The image's version of Python, such as 3.11; None: the running one
 ): # Row for each wheel: who asks for it, the image's version, MB
     "A folder of wheels from which an image installs this library without network."
     if python and not stock: raise DataError('a version of Python needs the list of its packages', 'stock')

@@ -12,40 +12,34 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from ..core import DataError, DataWarning, cached, check_writable, kept_path, only_one, progress
-from ..data import COMPONENTS, TARGETS, add_sums, write_table
+from ..data import COMPONENTS, TARGETS, write_table
 from ..intervals import apply_intervals, fit_run_intervals
 from .likeness import distances, has_features, training_features
 from .photos import list_photos, shape_note, why_unreadable
-from ..run import Run, open_run, view_spread
+from ..run import Run, open_run
 from ..views import AskViews, pool_features
 
 # %% ../../nbs/paddock/grams.ipynb #061c0de1
 class AskBoth:
-    "A question to a model: grams in V views and the features in the first, (1, B, 3V + F)."
+    "A question to a model: grams and features in each view, (V, B, 3 + F)."
     def __init__(self,
         views:str, # A name in `VIEWS`
-    ): self.name, self.views = f'grams and features, {views}', AskViews(views).views
+    ): self.name, self.views = f'grams beside features, {views}', AskViews(views).views
 
     def __call__(self, model, left, right):
         feats = [model.features(*v(left, right)) for v in self.views]
-        grams = [model.heads(f)[:, :len(COMPONENTS)] for f in feats]
-        return torch.cat([*grams, pool_features(feats[0])], 1)[None]
-
-    def split(self, answers): # (V, N, 3) grams; (N, F) features
-        n, width = answers.shape[1], len(COMPONENTS)*len(self.views)
-        return answers[0, :, :width].reshape(n, -1, len(COMPONENTS)).swapaxes(0, 1), answers[0, :, width:]
+        return torch.stack([torch.cat([model.heads(f)[:, :len(COMPONENTS)], pool_features(f)], 1)
+                            for f in feats])
 
 # %% ../../nbs/paddock/grams.ipynb #ca96a0a7
 def _ask(run, photos, views, with_features):
     "(N, 5) grams; (N, 5) grams, their spread; features of each member, if wanted. NaN for unreadable photos."
-    if not isinstance(run, Run):
-        features = run.features(photos, skip_bad=True) if with_features else ()
-        return *run.predict_with_spread(photos, views, skip_bad=True), [f for _, f in features]
-    question = AskBoth(views)
-    parts = [question.split(a) for _, a in run.ask(photos, question, skip_bad=True)]
-    each = np.stack([g for g, _ in parts]).astype(float)
-    each = add_sums(each.reshape(-1, len(COMPONENTS))).reshape(*each.shape[:3], len(TARGETS))
-    return each.mean((0, 1)), view_spread(each), [f for _, f in parts]
+    features = run.features(photos, skip_bad=True)
+    if isinstance(run, Run):
+        views = AskBoth(views)
+        features = ((m, a[0, :, len(COMPONENTS):]) for m, a in run.ask(photos, views, skip_bad=True))
+    grams, spread = run.predict_with_spread(photos, views, skip_bad=True)  # keeps the answers of `ask`
+    return grams, spread, [f for _, f in features] if with_features else []
 
 # %% ../../nbs/paddock/grams.ipynb #b8492c3e
 def _ask_chunk(run, photos, views, known):
@@ -66,20 +60,19 @@ KG_HA = {t: f'{t.removesuffix("_g")}_kg_ha' for t in TARGETS}  # names of column
 # %% ../../nbs/paddock/grams.ipynb #8257383a
 def _bounds(model, grams, spread):
     "The bounds of intervals as a table, NaN for photos without grams."
-    good, bounds = np.isfinite(grams).all(1), np.full((2, *grams.shape), np.nan)
-    bounds[:, good] = apply_intervals(model, grams[good], spread[good])
-    ends = list(zip(('low', 'high'), bounds))
-    return pd.DataFrame({f'{t}_{end}': b[:, i] for i, t in enumerate(TARGETS) for end, b in ends})
+    bounds = apply_intervals(model, *np.nan_to_num([grams, spread]))
+    bounds = np.where(np.isnan(grams), np.nan, bounds).transpose(1, 2, 0).reshape(len(grams), -1)
+    return pd.DataFrame(bounds, columns=[f'{t}_{end}' for t in TARGETS for end in ('low', 'high')])
 
 # %% ../../nbs/paddock/grams.ipynb #d55741eb
 def _table(names, grams, spread, distance, note, area, model):
     "One row per photo, numbers with four decimals; bounds if there is a model of intervals."
     table = pd.DataFrame(grams, columns=list(TARGETS))
-    parts = [pd.Series(names, name='photo'), table, (table/area*10).rename(columns=KG_HA)]
-    if model: parts.append(_bounds(model, grams, spread))
-    unlike = pd.Series(distance > 1, dtype='boolean').mask(np.isnan(distance))
-    parts.append(pd.DataFrame(dict(distance=distance, unlike=unlike, note=note)))
-    return pd.concat(parts, axis=1).round(4)
+    bounds = [_bounds(model, grams, spread)] if model else []
+    far = pd.Series(distance).convert_dtypes()  # NaN as missing, so that it is neither like nor unlike
+    marks = pd.DataFrame(dict(distance=distance, unlike=far > 1, note=note))
+    return pd.concat([pd.Series(names, name='photo'), table, (table/area*10).rename(columns=KG_HA), *bounds,
+                      marks], axis=1).round(4)
 
 # %% ../../nbs/paddock/grams.ipynb #24f97293
 def _in_store(run, store):
@@ -100,7 +93,7 @@ def _ask_all(run, photos, names, views, known, work, size):
     "The answers about all photos, as `_ask_chunk` gives them; what is in `work` already is not asked again."
     files = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in zip(names, photos)]
     asked, facts, parts = _in_store(run, work/'chunk'), (run.fingerprint(), views, known is None), []
-    def make(chunk):
+    def make():
         answers = _ask_chunk(asked, photos[chunk], views, known)
         shutil.rmtree(work/'chunk', ignore_errors=True)
         return answers
@@ -109,7 +102,7 @@ def _ask_all(run, photos, names, views, known, work, size):
         for i in progress(range(0, len(photos), size), f'{len(photos)} photos'):
             chunk = slice(i, i + size)
             path = kept_path(work, 'answers', *facts, files[chunk], suffix='.npz')
-            parts.append(cached(path, lambda: make(chunk), _load, _save))
+            parts.append(cached(path, make, _load, _save))
     return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
 # %% ../../nbs/paddock/grams.ipynb #42053b93
@@ -138,11 +131,11 @@ def predict_folder(
     folder, # Folder of photos, as `list_photos` takes it
     out, # The csv file to write; beside it the work folder OUT.work, removed at the end
     data=None, # Folder with the training photos; not needed once the run keeps what is known of them
-    views:str='flip3', # A name in `VIEWS`
-    intervals:bool=False, # Give bounds of the grams as well
-    coverage:float=.9, # Share of photos of new sites that the bounds shall cover
-    area:float=.21, # Of the training quadrats, square metres
-    chunk:int=500, # Photos at a time
+    views='flip3', # A name in `VIEWS`
+    intervals=False, # Give bounds of the grams as well
+    coverage=.9, # Share of photos of new sites that the bounds shall cover
+    area=.21, # Of the training quadrats, square metres
+    chunk=500, # Photos at a time
 ): # Table, a row per photo: photo, grams and kg/ha of each target, bounds if asked, distance, unlike, note
     "Predict a folder of photos. The same call goes on after an interruption."
     run, out, photos = open_run(run), check_writable(out), list_photos(folder)

@@ -6,7 +6,7 @@
 __all__ = ['NEAREST', 'LEVEL', 'features_path', 'has_features', 'training_features', 'distances']
 
 # %% ../../nbs/paddock/likeness.ipynb #f077891c
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from ..core import DataError, cached, kept_path
 from ..data import groups_of
 from ..run import open_run
@@ -21,20 +21,20 @@ def _nearest(new, seen, apart=None):
     "The mean distance of each row of `new` to the nearest rows of `seen`; with `apart` (N, K) only to those."
     # this mode gives the same for a photo in any company
     d, k = torch.cdist(new, seen, compute_mode='donot_use_mm_for_euclid_dist'), len(seen)
-    if apart is not None: d[~apart], k = torch.inf, int(apart.sum(1).min())
+    if apart is not None: d[~apart], k = torch.inf, apart.sum(1).min()
     return d.topk(min(NEAREST, k), largest=False).values.mean(1).double().numpy()
 
 # %% ../../nbs/paddock/likeness.ipynb #f91647a5
 def _standard(features, seen):
     "What is kept of a model's (N, F) features of training photos; `seen`: which of them the model has seen."
-    features = torch.from_numpy(features)
+    features = torch.tensor(features)
     std, mean = torch.std_mean(features[seen], 0, correction=0)
     std = std.clamp(min=max(.1*std.mean().item(), 1e-6))
     return dict(seen=((features[seen] - mean)/std).half(), mean=mean, std=std)
 
 def _distance(one, features, **kwargs):
     "The distances of photos under one model."
-    return _nearest((torch.from_numpy(features) - one['mean'])/one['std'], one['seen'].float(), **kwargs)
+    return _nearest((torch.tensor(features) - one['mean'])/one['std'], one['seen'].float(), **kwargs)
 
 # %% ../../nbs/paddock/likeness.ipynb #30bbef08
 def _held_out(one, features, fold, df):
@@ -47,15 +47,13 @@ def _held_out(one, features, fold, df):
 def _describe(run, df):
     "For each member what is kept of the training photos."
     known, far = [], []
-    for m, features in run.features(list(df.path)):
-        seen = np.ones(len(df), bool) if m.fold is None else (df.fold != m.fold).to_numpy()
-        known.append(_standard(features, seen))
-        d = _held_out(known[-1], features, m.fold, df)
-        known[-1]['scale'] = torch.tensor(np.nanmedian(d))
+    for m, features in run.features(df.path):
+        one = _standard(features, (df.fold != m.fold).to_numpy())
+        d = _held_out(one, features, m.fold, df)
+        known.append(dict(one, scale=np.nanmedian(d)))
         far.append(d/np.nanmedian(d))
-    far = np.stack(far)
-    level = np.quantile(np.nanmean(far[:, np.isfinite(far).any(0)], 0), LEVEL)
-    return [{**one, 'scale': one['scale']*level} for one in known]
+    level = pd.DataFrame(far).mean().quantile(LEVEL)
+    return [dict(one, scale=torch.tensor(one['scale']*level)) for one in known]
 
 # %% ../../nbs/paddock/likeness.ipynb #b6edfa91
 def _write(path, known):

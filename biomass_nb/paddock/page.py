@@ -6,6 +6,7 @@
 __all__ = ['folder_summary', 'contact_sheet', 'plot_totals', 'write_folder_report']
 
 # %% ../../nbs/paddock/page.ipynb #e2513417
+from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd
@@ -19,22 +20,23 @@ from ..run import open_run
 from PIL import Image, ImageOps
 
 # %% ../../nbs/paddock/page.ipynb #34af37f6
+_SHOWN = {t: short(t) for t in (*COMPONENTS, 'Dry_Total_g')}
+
 def _marked(table): return table.unlike.astype('boolean').fillna(False).to_numpy(bool)  # NaN: unknown
 
 def _line(table):
     "The numbers of some photos."
-    kg = {f'{short(t)}{end}': table[KG_HA[t]].agg(how) for t in (*COMPONENTS, 'Dry_Total_g')
+    kg = {f'{name}{end}': table[KG_HA[t]].agg(how) for t, name in _SHOWN.items()
           for end, how in (('_kg_ha', 'mean'), ('_sd', 'std'))}
-    return dict(photos=len(table), **kg, flagged=int(_marked(table).sum()),
-                unreadable=int(table.GDM_g.isna().sum()))
+    return dict(photos=len(table), **kg, flagged=_marked(table).sum(), unreadable=table.GDM_g.isna().sum())
 
 # %% ../../nbs/paddock/page.ipynb #0d7812d5
 def folder_summary(
     table, # As `predict_folder` gives it, or read back from its csv file
 ): # Table by first folder ('.' for none), and of all: photos, mean and sd in kg/ha, flagged, unreadable
     "Means and standard deviations over the photos of each folder."
-    place = table.photo.map(lambda o: o.split('/')[0] if '/' in o else '.')
-    parts = [*table.groupby(place), ('all', table)]
+    place = table.photo.str.extract('(.+?)/')[0].fillna('.')
+    parts = *table.groupby(place), ('all', table)
     return pd.DataFrame({name: _line(part) for name, part in parts}).T.convert_dtypes()
 
 # %% ../../nbs/paddock/page.ipynb #7084a435
@@ -73,8 +75,8 @@ def _show_photo(ax, path, row, marked):
 def contact_sheet(
     folder, # Folder of photos
     table, # Of these, as `predict_folder` gives it
-    n:int=24, # Photos to show
-    width:float=8.6, # Of the figure, inches; 4.2 for a phone
+    n=24, # Photos to show
+    width=8.6, # Of the figure, inches; 4.2 for a phone
 ): # matplotlib axes, one per photo
     "Photos with their grams. Those unlike the training photos come first, in a frame."
     rows = _choose(table, n)
@@ -87,14 +89,15 @@ def contact_sheet(
 # %% ../../nbs/paddock/page.ipynb #715ed76f
 def plot_totals(
     table, # As `predict_folder` gives it
-    width:float=8.6, # Of the figure, inches
+    width=8.6, # Of the figure, inches
 ): # matplotlib axes
     "Totals in order, in kg/ha, with bounds if there are some. Photos unlike the training photos are crosses."
     t = table[table.GDM_g.notna()].sort_values('Dry_Total_g', ignore_index=True)
-    ax, kg, marked = panels(1, width, shape=2.8/width)[0], t[KG_HA['Dry_Total_g']], _marked(t)
+    (ax,), kg, marked = panels(1, width, shape=2.8/width), t.Dry_Total_kg_ha, _marked(t)
     if 'Dry_Total_g_low' in t:
-        low, high = (t[f'Dry_Total_g_{end}']*(kg/t.Dry_Total_g).median() for end in ('low', 'high'))
-        ax.fill_between(t.index, low, high, color='.88', lw=0, label='interval')
+        per_gram = (kg/t.Dry_Total_g).median()
+        ax.fill_between(t.index, per_gram*t.Dry_Total_g_low, per_gram*t.Dry_Total_g_high, color='.88', lw=0,
+                        label='interval')
     ax.scatter(t.index[~marked], kg[~marked], s=8, color=COLOURS[0], lw=0, label='photo')
     if marked.any():
         ax.scatter(t.index[marked], kg[marked], s=26, color=COLOURS[1], marker='x',
@@ -106,44 +109,42 @@ def plot_totals(
 # %% ../../nbs/paddock/page.ipynb #54c0a3fe
 def _means(summary):
     "The summary as text, mean ± sd."
-    names = [short(t) for t in (*COMPONENTS, 'Dry_Total_g')]
     both = lambda mean, sd: f'{mean:,.0f}' + ('' if pd.isna(sd) else f' ± {sd:,.0f}')
-    kg = {f'{k}, kg/ha ± sd': list(map(both, summary[f'{k}_kg_ha'], summary[f'{k}_sd'])) for k in names}
+    kg = {f'{k}, kg/ha ± sd': list(map(both, summary[f'{k}_kg_ha'], summary[f'{k}_sd']))
+          for k in _SHOWN.values()}
     return summary[['photos']].assign(**kg, **summary[['flagged', 'unreadable']])
 
 # %% ../../nbs/paddock/page.ipynb #3f54b942
 def _figures(folder, table, summary, coverage, n):
     "Sections about all photos."
-    good, marked = int(table.GDM_g.notna().sum()), int(_marked(table).sum())
+    good, marked = table.GDM_g.notna().sum(), _marked(table).sum()
     aim = coverage and f' The band shall hold the weighed total of {coverage:.0%} of the photos of new sites.'
-    yield Section(
-        'By folder', 'Dry matter: the mean and the standard deviation (sd) over photos.',
-        'a folder that differs from its neighbours in nothing but the light.', table=_means(summary))
-    yield Section(
-        'All totals', f'The total of each photo, from the lightest to the heaviest.{aim or ""}',
-        'a step, or a plateau at one value: the model does not tell these photos apart.',
-        lambda width: plot_totals(table, width),
-        f'Totals of {good} photos, mean {summary.Total_kg_ha["all"]:.0f} kg/ha')
-    yield Section(
-        'Contact sheet', 'Photos unlike the training photos, then the heaviest and the lightest, then an '
-        'even sample of the others.', 'grams that a look at the photo contradicts.',
-        lambda width: contact_sheet(folder, table, n, width),
-        f'Photos with grams; {marked} of all are marked as unlike the training photos', photos=True)
+    return [
+        Section('By folder', 'Dry matter: the mean and the standard deviation (sd) over photos.',
+                'a folder that differs from its neighbours in nothing but the light.',
+                table=_means(summary)),
+        Section('All totals', f'The total of each photo, from the lightest to the heaviest.{aim or ""}',
+                'a step, or a plateau at one value: the model does not tell these photos apart.',
+                partial(plot_totals, table),
+                f'Totals of {good} photos, mean {summary.Total_kg_ha["all"]:.0f} kg/ha'),
+        Section('Contact sheet', 'Photos unlike the training photos, then the heaviest and the lightest, '
+                'then an even sample of the others.', 'grams that a look at the photo contradicts.',
+                partial(contact_sheet, folder, table, n),
+                f'Photos with grams; {marked} of all are marked as unlike the training photos', photos=True)]
 
 # %% ../../nbs/paddock/page.ipynb #93acdc86
 def _lists(table, unlike, odd, bad):
     "Sections about photos to look at."
-    facts = lambda t, *names: t[['photo', *names]].head(40).set_index('photo').rename_axis(None)
-    if len(unlike):
-        yield Section(
-            'Unlike the training photos', f'{len(unlike)} of {len(table)} photos are further from all '
-            'training photos than 99% of the photos of sites that were left out in training (distance 1). '
-            'The 40 farthest are listed.', 'they look like pasture: the run does not know such pasture.',
-            table=facts(unlike, 'distance', 'Dry_Total_g', 'note'))
-    if len(odd):
-        yield Section('Odd shapes', f'{len(odd)} photos are not about twice as wide as high.',
-                      'more than the quadrat is in the picture.', table=facts(odd, 'note'))
-    if len(bad): yield Section('Unreadable', f'{len(bad)} photos have no grams.', table=facts(bad, 'note'))
+    lists = (
+        (unlike, 'Unlike the training photos', f'{len(unlike)} of {len(table)} photos are further from all '
+         'training photos than 99% of the photos of sites that were left out in training (distance 1). '
+         'The 40 farthest are listed.', 'they look like pasture: the run does not know such pasture.',
+         'distance', 'Dry_Total_g', 'note'),
+        (odd, 'Odd shapes', f'{len(odd)} photos are not about twice as wide as high.',
+         'more than the quadrat is in the picture.', 'note'),
+        (bad, 'Unreadable', f'{len(bad)} photos have no grams.', '', 'note'))
+    return [Section(title, shows, sign, table=rows.set_index('photo')[facts].head(40).rename_axis(None))
+            for rows, title, shows, sign, *facts in lists if len(rows)]
 
 # %% ../../nbs/paddock/page.ipynb #7021b9c1
 def _findings(table, unlike, bad):
@@ -161,17 +162,17 @@ def write_folder_report(
     folder, # Folder of photos
     table, # Of these, as `predict_folder` gives it
     run, # The run that predicted them: a path, or whatever predicts
-    coverage:float=None, # Of the intervals in the table; None: it has none
-    n:int=36, # Photos on the contact sheet
+    coverage=None, # Of the intervals in the table; None: it has none
+    n=36, # Photos on the contact sheet
 ): # The path written
     "Report on a folder of photos: one HTML file that opens anywhere."
     out, summary, bad = check_writable(out), folder_summary(table), table[table.GDM_g.isna()]
     unlike = table[_marked(table)].sort_values('distance', ascending=False)
     odd = table[table.GDM_g.notna() & table.note.fillna('').ne('')]
-    sections = [*_figures(folder, table, summary, coverage, n), *_lists(table, unlike, odd, bad)]
+    sections = _figures(folder, table, summary, coverage, n) + _lists(table, unlike, odd, bad)
     about = f'Predicted by {open_run(run).name}, which answers for quadrats like those of its training.'
     mean, beside = f'{summary.Total_kg_ha["all"]:,.0f} kg/ha', f'mean of {len(table) - len(bad)} photos'
     html = render(sections, f'{Path(folder).resolve().name}: dry matter', about, mean, beside,
-                  list(_findings(table, unlike, bad)))
+                  _findings(table, unlike, bad))
     with atomic_path(out) as part: part.write_text(html, encoding='utf-8')
     return out

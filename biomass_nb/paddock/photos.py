@@ -16,11 +16,10 @@ from PIL import Image
 
 # %% ../../nbs/paddock/photos.ipynb #b960a731
 _STUBS = ('BUFR', 'EPS', 'GRIB', 'HDF5', 'MPEG', 'WMF')  # formats for which Pillow needs another program
-_CAMERA = ('.heic', '.heif', '.avif', '.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.rw2', '.raf')
+_CAMERA = {'.heic', '.heif', '.avif', '.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.rw2', '.raf'}
 
 def _readable():
     "Suffixes of the formats that Pillow reads."
-    Image.init()
     return {suffix for suffix, kind in Image.registered_extensions().items()
             if kind in Image.OPEN and kind not in _STUBS}
 
@@ -35,7 +34,7 @@ def list_photos(
     hidden = lambda p: any(o.startswith('.') for o in p.relative_to(folder).parts)
     files, reads = [p for p in sorted(folder.rglob('*')) if p.is_file() and not hidden(p)], _readable()
     photos = [p for p in files if p.suffix.lower() in reads]
-    other = Counter(p.suffix.lower() for p in files if p.suffix.lower() in {*_CAMERA} - reads)
+    other = Counter(p.suffix.lower() for p in files if p.suffix.lower() in _CAMERA - reads)
     counts = ', '.join(f'{k} {v}' for k, v in other.items())
     lost = f'{other.total()} photos are in formats that cannot be read here ({counts}); export them as JPEG'
     if not other: lost = 'holds no photos; give the folder that holds them, as .jpg, .png, .tif, .webp …'

@@ -8,6 +8,9 @@ __all__ = ['COLOURS', 'MARKERS', 'LINES', 'panels', 'short', 'plot_predictions',
            'error_shares', 'plot_shares', 'grams_line', 'plot_photos', 'compare_scores', 'plot_comparison']
 
 # %% ../../nbs/report/figures.ipynb #a4fd4bfe
+from itertools import cycle
+from math import ceil
+
 import numpy as np, pandas as pd
 from ..core import DataError
 from ..data import TARGETS, WEIGHTS, groups_of
@@ -18,37 +21,32 @@ COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00')  # 
 MARKERS, LINES = 'os^DvP', ('-', '--', '-.', ':')
 
 # %% ../../nbs/report/figures.ipynb #f48edf5a
-def _plain(axs):
-    "The axes without the frame's top and right side."
-    for ax in axs: ax.spines[['top', 'right']].set_visible(False)
-    return axs
-
-def _single(width, height):
-    "The axes of a figure with one panel."
+def _axes(n, width, heights):
+    "n axes of a new figure with rows of these heights, without the frame's top and right side."
     import matplotlib.pyplot as plt
-    return _plain([plt.subplots(figsize=(width, height), layout='constrained')[1]])[0]
+    shape = len(heights), ceil(n/len(heights))
+    _, axs = plt.subplots(*shape, figsize=(width, sum(heights)), height_ratios=heights, squeeze=False,
+                          layout='constrained')
+    for ax in axs.flat: ax.spines[['top', 'right']].set_visible(False)
+    for ax in axs.flat[n:]: ax.remove()
+    return axs.flat[:n]
 
 def _diagonal(ax, *values):
     "Make a panel square, from 0 to the largest value, and draw its diagonal."
-    top = 1.05*max(1, *(np.max(o) for o in values))
+    top = 1.05*max(1, np.max(values))
     ax.plot([0, top], [0, top], color='.6', lw=1, zorder=0)
     ax.set(xlim=(0, top), ylim=(0, top), aspect='equal')
 
 # %% ../../nbs/report/figures.ipynb #9dfb212b
 def panels(
-    n:int, # How many
-    width:float=8.6, # Of the figure, inches
-    least:float=2.6, # Of a panel, inches
-    shape:float=1., # Height of a panel, in its widths
+    n, # How many
+    width=8.6, # Of the figure, inches
+    least=2.6, # Of a panel, inches
+    shape=1., # Height of a panel, in its widths
 ): # Array of n matplotlib axes
     "Axes of a new figure."
-    import matplotlib.pyplot as plt
-    nrows = -(-n//max(1, min(n, int(width//least))))
-    ncols = -(-n//nrows)
-    size = width, shape*width/ncols*nrows
-    _, axs = plt.subplots(nrows, ncols, figsize=size, layout='constrained', squeeze=False)
-    for ax in axs.flat[n:]: ax.remove()
-    return _plain(axs.flat[:n])
+    nrows = ceil(n/min(n, max(1, width//least)))
+    return _axes(n, width, nrows*[shape*width/ceil(n/nrows)])
 
 # %% ../../nbs/report/figures.ipynb #b869ec99
 def short(
@@ -61,46 +59,45 @@ def short(
 def plot_predictions(
     targets, # (N, 5) true grams
     preds, # (N, 5) predicted grams
-    groups=None, # N labels (states, sites) to tell apart
-    title:str='', # Above the figure
+    groups='', # N labels (states, sites) to tell apart
+    title='predictions', # Above the figure
     low=None, # (N, 5) lower bounds
     high=None, # (N, 5) upper bounds
-    width:float=11, # Of the figure, inches
+    width=11, # Of the figure, inches
 ): # Five matplotlib axes, one per target
     "Predicted against true grams, each target's R2 and the pooled score; a line over each interval."
-    targets, preds = np.asarray(targets, float), np.asarray(preds, float)
-    groups = np.array(['']*len(targets) if groups is None else groups, dtype=str)
-    axs, kinds, r2 = panels(5, width, 2.1), np.unique(groups), target_r2(targets, preds)
+    targets, preds = np.asarray(targets), np.asarray(preds)
+    groups, r2 = np.broadcast_to(groups, len(targets)).astype(str), target_r2(targets, preds)
+    axs = panels(5, width, 2.1)
     for j, (ax, name) in enumerate(zip(axs, TARGETS)):
         _diagonal(ax, y := targets[:, j], p := preds[:, j])
         if low is not None: ax.vlines(y, low[:, j], high[:, j], color='.8', lw=.8, zorder=0)
-        for k, g in enumerate(kinds):
-            ax.scatter(y[groups == g], p[groups == g], s=12, alpha=.7, lw=0, label=g,
-                       color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)])
+        for g, colour, marker in zip(np.unique(groups), cycle(COLOURS), cycle(MARKERS)):
+            ax.scatter(y[groups == g], p[groups == g], s=12, alpha=.7, lw=0, color=colour, marker=marker,
+                       label=g)
         ax.set(title=f'{short(name)}  R² {r2[j]:.2f}', xlabel='true grams')
     axs[0].set_ylabel('predicted grams')
-    if len(kinds) > 1: axs[0].legend(fontsize=7, frameon=False, handletextpad=0, borderpad=0)
-    text = f'{title}{": " if title else ""}weighted R² {weighted_r2(targets, preds):.3f}'
-    axs[0].figure.suptitle(text, fontsize=10)
+    if len(set(groups)) > 1: axs[0].legend(fontsize=7, frameon=False, handletextpad=0, borderpad=0)
+    axs[0].figure.suptitle(f'{title}: weighted R² {weighted_r2(targets, preds):.3f}', fontsize=10)
     return axs
 
 # %% ../../nbs/report/figures.ipynb #ce28ce7c
+_DOTS = dict(s=8, alpha=.35, lw=0, color=COLOURS[0])
+
 def _strips(ax, res, labels):
     "Residuals in a row for each label, with their mean as a diamond."
-    labels = np.asarray(labels, dtype=str)
-    means = pd.Series(res).groupby(labels).mean().sort_values()
-    rows = pd.Series(range(len(means)), means.index)[labels].to_numpy()
+    means = pd.Series(res).groupby(labels.to_numpy()).mean().sort_values()
     ax.axvline(0, color='.6', lw=1)
-    ax.scatter(res, rows, s=8, alpha=.35, lw=0, color=COLOURS[0])
-    ax.scatter(means, range(len(means)), s=28, color='k', marker='D', zorder=3)
+    ax.scatter(means, means.index, s=28, color='k', marker='D', zorder=3)
+    ax.scatter(res, labels, **_DOTS)
     ax.set(xlabel='predicted - true, g', ylim=(-.7, len(means) - .3))
-    ax.set_yticks(range(len(means)), means.index, fontsize=7)
+    ax.tick_params('y', labelsize=7)
 
-def _along(ax, x, res, name, n=6):
-    "Residuals over a quantity, with the means of n parts of equal count."
+def _along(ax, x, res, name):
+    "Residuals over a quantity, with the means of six parts of equal count."
     ax.axhline(0, color='.6', lw=1)
-    ax.scatter(x, res, s=8, alpha=.35, lw=0, color=COLOURS[0])
-    parts = np.array_split(np.argsort(x, kind='stable'), min(n, len(x)))
+    ax.scatter(x, res, **_DOTS)
+    parts = np.array_split(np.argsort(x, kind='stable'), min(6, len(x)))
     ax.plot([x[o][len(o)//2] for o in parts], [res[o].mean() for o in parts], 'D-', color='k', ms=5, lw=1)
     ax.set(xlabel=name, ylabel='predicted - true, g')
 
@@ -108,44 +105,38 @@ def _along(ax, x, res, name, n=6):
 def plot_residuals(
     table, # N photos with State, Sampling_Date and `TARGETS`
     preds, # (N, 5) predicted grams
-    target:str='Dry_Total_g', # One of `TARGETS`
-    width:float=8.6, # Of the figure, inches
+    target='Dry_Total_g', # One of `TARGETS`
+    width=8.6, # Of the figure, inches
 ): # Four matplotlib axes: by state, by true grams, by site, by date
     "Where a target is over- and underestimated."
-    import matplotlib.pyplot as plt
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     sites, true = groups_of(table), table[target].to_numpy()
-    res, tall = np.asarray(preds)[:, TARGETS.index(target)] - true, 1.2 + .16*sites.nunique()
-    layout, heights = [['state'], ['size'], ['site'], ['date']], [2.2, 2.4, tall, 2.4]
-    if width > 6: layout, heights = [['state', 'size'], ['site', 'date']], [2.6, max(2.6, tall)]
-    size = width, sum(heights)
-    axs = plt.subplot_mosaic(layout, figsize=size, height_ratios=heights, layout='constrained')[1]
-    _strips(axs['state'], res, table.State)
-    _strips(axs['site'], res, sites)
-    _along(axs['size'], true, res, f'true {short(target)}, g')
-    _along(axs['date'], table.Sampling_Date.to_numpy(), res, 'date')
-    axs['date'].xaxis.set_major_locator(locator := AutoDateLocator(maxticks=6))
-    axs['date'].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    return _plain(list(axs.values()))
+    res, tall = preds[:, TARGETS.index(target)] - true, 1.2 + .16*sites.nunique()
+    heights = [2.6, max(2.6, tall)] if width > 6 else [2.2, 2.4, tall, 2.4]
+    state, size, site, date = axs = _axes(4, width, heights)
+    _strips(state, res, table.State)
+    _strips(site, res, sites)
+    _along(size, true, res, f'true {short(target)}, g')
+    _along(date, table.Sampling_Date.to_numpy(), res, 'date')
+    date.xaxis.set_major_locator(locator := AutoDateLocator(maxticks=6))
+    date.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    return axs
 
 # %% ../../nbs/report/figures.ipynb #ab7dc705
 def bootstrap_scores(
     targets, # (N, 5) grams
-    preds, # (M, N, 5) predictions of M models
+    preds, # M predictions, (N, 5) grams
     groups, # N labels; photos of one label are drawn together
-    n:int=2000, # Draws
-    seed:int=0, # Of the draws
+    n=2000, # Draws
 ): # (n, M) weighted R2; the models share each draw
     "The scores that visits to other sites might have given (Efron 1979, with groups as the unit)."
-    y, w, groups = np.asarray(targets, float), np.array(WEIGHTS), np.asarray(groups, dtype=str)
+    y, w = targets, np.array(WEIGHTS)
     names, index = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
+    if (k := len(names)) < 2:
         raise DataError(f'all {len(y)} photos are of one group, {names[0]}; a bootstrap needs two at least')
-    errors = [(w*(y - p)**2).sum(1) for p in np.asarray(preds, float)]
-    per_photo = [(w*np.ones_like(y)).sum(1), (w*y).sum(1), (w*y**2).sum(1), *errors]
-    per_group = np.stack([np.bincount(index, o, len(names)) for o in per_photo], 1)
-    share = np.full(len(names), 1/len(names))
-    counts = np.random.default_rng(seed).multinomial(len(names), share, n)
+    per_photo = w + 0*y, w*y, w*y**2, *(w*(y - p)**2 for p in preds)
+    per_group = np.stack([np.bincount(index, o.sum(1)) for o in per_photo], 1)
+    counts = np.random.default_rng(0).multinomial(k, np.full(k, 1/k), n)
     total, linear, square, *errors = (counts @ per_group).T
     spread = square - linear**2/total
     return 1 - np.stack(errors, 1)/np.where(spread > 0, spread, np.nan)[:, None]
@@ -153,30 +144,26 @@ def bootstrap_scores(
 # %% ../../nbs/report/figures.ipynb #040df135
 def score_interval(
     draws, # Scores of `bootstrap_scores`, or differences of two of its columns
-    coverage:float=.95, # Share of the draws between the bounds
+    coverage=.95, # Share of the draws between the bounds
 ): # Lower and upper bound
     "A percentile interval."
     return np.nanquantile(draws, [(1 - coverage)/2, (1 + coverage)/2])
 
 # %% ../../nbs/report/figures.ipynb #05c0a8ac
 def plot_scores(
-    scores, # Series or dict: name to score
-    draws=None, # Dict: name to draws of the score, for those that have some
-    marked:str=None, # The name that stands out
-    xlabel:str='weighted R²', # Of the axis
-    width:float=8.6, # Of the figure, inches
+    scores, # Dict: name to score
+    draws, # Dict: name to draws of the score, for those that have some
+    marked, # The name that stands out
+    width=8.6, # Of the figure, inches
 ): # matplotlib axes
     "Scores as points on a line each, with their intervals."
-    names, draws = list(scores.keys()), draws or {}
-    ax = _single(width, .7 + .3*len(names))
-    for i, k in enumerate(names):
+    ax, = _axes(1, width, [.7 + .3*len(scores)])
+    for k, v in scores.items():
         colour, marker = (COLOURS[1], 'D') if k == marked else (COLOURS[0], 'o')
-        if k in draws: ax.plot(score_interval(draws[k]), [i, i], color=colour, lw=2, alpha=.5)
-        ax.scatter(scores[k], i, color=colour, marker=marker, zorder=3)
-        ax.annotate(f'{scores[k]:.3f}', (scores[k], i), (0, 5), textcoords='offset points', ha='center',
-                    fontsize=7)
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel=xlabel, ylim=(len(names) - .5, -.7))
+        if k in draws: ax.plot(score_interval(draws[k]), [k, k], color=colour, lw=2, alpha=.5)
+        ax.scatter(v, k, color=colour, marker=marker, zorder=3)
+        ax.annotate(f'{v:.3f}', (v, k), (0, 5), textcoords='offset points', ha='center', fontsize=7)
+    ax.set(xlabel='weighted R²', ylim=(len(scores) - .5, -.7))
     ax.margins(x=.08)
     ax.grid(axis='x', color='.9')
     ax.spines['left'].set_visible(False)
@@ -184,35 +171,33 @@ def plot_scores(
 
 # %% ../../nbs/report/figures.ipynb #3c66bf51
 def plot_histories(
-    histories, # Dict: model's name to its table with train_loss, and maybe valid_loss and weighted_r2
-    width:float=8.6, # Of the figure, inches
+    histories, # Dict: model's name to its table with train_loss, and if validated valid_loss, weighted_r2
+    width=8.6, # Of the figure, inches
 ): # matplotlib axes: training loss, validation loss, score
     "How training went, epoch by epoch."
     titles = dict(train_loss='training loss', valid_loss='validation loss',
                   weighted_r2='validation weighted R²')
-    columns = [c for c in titles if any(c in h for h in histories.values())]
+    together = pd.concat(histories)
+    columns = [c for c in titles if c in together]
     axs = panels(len(columns), width, shape=.75)
     for ax, c in zip(axs, columns):
-        for k, (name, h) in enumerate(histories.items()):
-            if c not in h: continue
-            ax.plot(range(1, len(h) + 1), h[c], color=COLOURS[k % len(COLOURS)], ls=LINES[k % len(LINES)],
-                    marker='.' if len(h) == 1 else '', label=name)
+        for (name, h), colour, ls in zip(histories.items(), cycle(COLOURS), cycle(LINES)):
+            ax.plot(range(1, len(h) + 1), h[c], color=colour, ls=ls, marker='.' if len(h) == 1 else '',
+                    label=name)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel='epoch', title=titles[c])
     if len(histories) <= 8: axs[0].legend(fontsize=7, frameon=False)
-    shown = np.concatenate([h.weighted_r2 for h in histories.values() if 'weighted_r2' in h] or [[0]])
     # The first epochs of a fresh model would hide the rest
-    if shown.min() < -1 < shown.max(): axs[-1].set_ylim(-1, None)
+    if c == 'weighted_r2' and together[c].min() < -1 < together[c].max(): ax.set_ylim(-1, None)
     return axs
 
 # %% ../../nbs/report/figures.ipynb #9057f0ad
 def calibration(
-    true, # N grams of a target
-    pred, # N predicted grams
-    n:int=8, # Parts of equal count, by prediction
+    true, # (N,) grams of a target
+    pred, # (N,) predicted grams
+    n=8, # Parts of equal count, by prediction
 ): # Table by part: pred and true (means, g), half (of a 95% interval of the true mean, g), photos
     "Mean true grams of photos with similar predictions."
-    true, pred = np.asarray(true, float), np.asarray(pred, float)
     parts = np.array_split(np.argsort(pred, kind='stable'), max(1, min(n, len(pred)//5)))
     half = lambda a: 1.96*a.std(ddof=1)/len(a)**.5 if len(a) > 1 else 0.
     return pd.DataFrame([dict(pred=pred[o].mean(), true=true[o].mean(), half=half(true[o]), photos=len(o))
@@ -222,12 +207,12 @@ def calibration(
 def plot_calibration(
     targets, # (N, 5) grams
     preds, # (N, 5) predicted grams
-    width:float=8.6, # Of the figure, inches
+    width=8.6, # Of the figure, inches
 ): # Five matplotlib axes, one per target
     "Mean true against mean predicted grams, with 95% intervals."
     axs = panels(5, width, 2.1)
-    for j, (ax, name) in enumerate(zip(axs, TARGETS)):
-        t = calibration(np.asarray(targets)[:, j], np.asarray(preds)[:, j])
+    for ax, name, y, p in zip(axs, TARGETS, targets.T, preds.T):
+        t = calibration(y, p)
         _diagonal(ax, t.pred, t.true + t.half)
         ax.errorbar(t.pred, t.true, t.half, fmt='o-', color=COLOURS[0], ms=4, lw=1)
         ax.set(title=short(name), xlabel='mean predicted, g')
@@ -237,18 +222,18 @@ def plot_calibration(
 # %% ../../nbs/report/figures.ipynb #c876913d
 def plot_coverage(
     tables, # Dict: aimed-at coverage to the table of `biomass_nb.intervals.coverage`
-    width:float=8.6, # Of the figure, inches
+    width=8.6, # Of the figure, inches
 ): # Two matplotlib axes: covered against aimed at, width against aimed at
     "Coverage and width of intervals at several levels, by target."
-    axs, levels = panels(2, width, 3.4, .8), list(tables)
-    axs[0].plot([min(levels), 1], [min(levels), 1], color='.6', lw=1)
-    for k, t in enumerate(TARGETS):
-        style = dict(color=COLOURS[k], marker=MARKERS[k], ls=LINES[k % len(LINES)], ms=4, label=short(t))
-        axs[0].plot(levels, [tables[o].groups[t] for o in levels], **style)
-        axs[1].plot(levels, [tables[o].width_g[t] for o in levels], **style)
-    axs[0].set(xlabel='aimed at', ylabel='covered, mean over sites')
-    axs[1].set(xlabel='aimed at', ylabel='mean width, g', ylim=(0, None))
-    axs[0].legend(fontsize=7, frameon=False)
+    shown, least = pd.concat(tables).unstack(), min(tables)
+    covered, wide = axs = panels(2, width, 3.4, .8)
+    covered.plot([least, 1], [least, 1], color='.6', lw=1)
+    for t, colour, marker, ls in zip(TARGETS, COLOURS, MARKERS, cycle(LINES)):
+        for ax, fact in (covered, 'groups'), (wide, 'width_g'):
+            ax.plot(shown[fact, t], color=colour, marker=marker, ls=ls, ms=4, label=short(t))
+    covered.set(xlabel='aimed at', ylabel='covered, mean over sites')
+    wide.set(xlabel='aimed at', ylabel='mean width, g', ylim=(0, None))
+    covered.legend(fontsize=7, frameon=False)
     return axs
 
 # %% ../../nbs/report/figures.ipynb #13883894
@@ -258,8 +243,7 @@ def error_shares(
     labels, # N labels: folds, sites, states
 ): # Table by label: photos, share of the photos, share of the weighted squared error
     "How the error is divided among folds, sites or states, in the metric's weights."
-    error = ((np.asarray(targets, float) - np.asarray(preds, float))**2*WEIGHTS).sum(1)
-    error = pd.Series(error).groupby(np.asarray(labels))
+    error = pd.Series(((targets - preds)**2*WEIGHTS).sum(1)).groupby(np.asarray(labels))
     photos, squared = error.size(), error.sum()
     return pd.DataFrame(dict(photos=photos, share_of_photos=photos/photos.sum(),
                              share_of_error=squared/squared.sum()))
@@ -267,10 +251,10 @@ def error_shares(
 # %% ../../nbs/report/figures.ipynb #55c19502
 def plot_shares(
     shares, # As `error_shares` gives them
-    width:float=8.6, # Of the figure, inches
+    width=8.6, # Of the figure, inches
 ): # matplotlib axes
     "Share of the error beside share of the photos, label by label."
-    ax, at = _single(width, .8 + .38*len(shares)), np.arange(len(shares))
+    (ax,), at = _axes(1, width, [.8 + .38*len(shares)]), np.arange(len(shares))
     ax.barh(at - .2, 100*shares.share_of_photos, .38, color='.75', label='of the photos')
     ax.barh(at + .2, 100*shares.share_of_error, .38, color=COLOURS[1], hatch='//', edgecolor='w', lw=0,
             label='of the squared error')
@@ -291,13 +275,13 @@ def grams_line(
 def plot_photos(
     images, # Each (2, S, S, 3) uint8, as `biomass_nb.photos.halves` gives them
     captions, # A text for each
-    width:float=8.6, # Of the figure, inches
+    width=8.6, # Of the figure, inches
 ): # matplotlib axes, one for each photo
     "Photos as pairs of halves, with captions."
     axs = panels(len(images), width, 2.7, .66)
     for ax, (left, right), text in zip(axs, images, captions):
-        gap = np.full((len(left), max(1, len(left)//24), 3), 255, np.uint8)
-        ax.imshow(np.concatenate([left, gap, right], 1))
+        gap = np.full_like(left[:, :max(1, len(left)//24)], 255)
+        ax.imshow(np.hstack([left, gap, right]))
         ax.set_title(text, fontsize=8)
         ax.axis('off')
     return axs
@@ -310,19 +294,17 @@ def compare_scores(
     groups, # N labels, the unit of the bootstrap
 ): # dict: a, b, difference b - a; low, high: its 95% interval; better: share of draws where b is better
     "The difference of two runs' scores with its interval, over the same draws of groups."
-    draws = np.diff(bootstrap_scores(targets, [a, b], groups), axis=1)[:, 0]
+    draws = np.diff(bootstrap_scores(targets, [a, b], groups))
     low, high = score_interval(draws)
-    score_a, score_b = weighted_r2(targets, a), weighted_r2(targets, b)
-    return dict(a=score_a, b=score_b, difference=score_b - score_a, low=low, high=high,
-                better=float(np.nanmean(draws > 0)))
+    a, b = weighted_r2(targets, a), weighted_r2(targets, b)
+    return dict(a=a, b=b, difference=b - a, low=low, high=high, better=(draws > 0).mean())
 
 # %% ../../nbs/report/figures.ipynb #085d313b
 def _site_gains(targets, a, b, groups):
     "What each site adds to the score of b less that of a, in ascending order."
-    y, w = np.asarray(targets, float), np.array(WEIGHTS)
-    spread = (w*(y - (w*y).sum()/(w.sum()*len(y)))**2).sum()
-    gain = (w*((y - a)**2 - (y - b)**2)).sum(1)/spread
-    return pd.Series(gain).groupby(np.asarray(groups, dtype=str)).sum().sort_values()
+    spread = ((targets - np.average(targets.mean(0), weights=WEIGHTS))**2*WEIGHTS).sum()
+    gain = (((targets - a)**2 - (targets - b)**2)*WEIGHTS).sum(1)/spread
+    return pd.Series(gain).groupby(np.asarray(groups)).sum().sort_values()
 
 # %% ../../nbs/report/figures.ipynb #4fdaa871
 def plot_comparison(
@@ -330,22 +312,19 @@ def plot_comparison(
     a, # (N, 5) predictions of one run
     b, # (N, 5) predictions of the other
     groups, # N labels: sites
-    names=('A', 'B'), # Of the runs
-    width:float=8.6, # Of the figure, inches
+    names, # Of the two runs
+    width=8.6, # Of the figure, inches
 ): # Two matplotlib axes: errors of the total; what each site adds to the difference of the scores
     "Where two runs differ."
-    import matplotlib.pyplot as plt
     gain = _site_gains(targets, a, b, groups)
     tall, ups = max(3.2, 1. + .16*len(gain)), gain > 0
-    shape = dict(nrows=2, figsize=(width, 3.6 + tall), height_ratios=(3.6, tall))
-    if width > 6: shape = dict(ncols=2, figsize=(width, tall))
-    axs = _plain(plt.subplots(**shape, layout='constrained')[1])
-    errors = [np.abs(np.asarray(o) - targets)[:, -1] for o in (a, b)]
-    _diagonal(axs[0], *errors)
-    axs[0].scatter(*errors, s=10, alpha=.6, lw=0, color=COLOURS[0])
-    axs[0].set(xlabel=f'error of the total, g: {names[0]}', ylabel=f'{names[1]}')
-    axs[1].barh(range(len(gain)), gain, edgecolor='w', lw=0, color=np.where(ups, COLOURS[0], COLOURS[1]),
-                hatch=np.where(ups, '', '//'))
-    axs[1].set_yticks(range(len(gain)), gain.index, fontsize=7)
-    axs[1].set(xlabel=f'weighted R² that {names[1]} gains over {names[0]}')
+    axs = photo, site = _axes(2, width, [tall] if width > 6 else [3.6, tall])
+    errors = np.abs(np.stack([a, b]) - targets)[..., -1]
+    _diagonal(photo, errors)
+    photo.scatter(*errors, s=10, alpha=.6, lw=0, color=COLOURS[0])
+    photo.set(xlabel=f'error of the total, g: {names[0]}', ylabel=names[1])
+    site.barh(gain.index, gain, edgecolor='w', lw=0, color=np.where(ups, COLOURS[0], COLOURS[1]),
+              hatch=np.where(ups, '', '//'))
+    site.tick_params('y', labelsize=7)
+    site.set(xlabel=f'weighted R² that {names[1]} gains over {names[0]}')
     return axs

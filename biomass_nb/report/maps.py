@@ -9,10 +9,8 @@ __all__ = ['occlusion_map', 'gram_maps', 'plot_maps']
 import numpy as np, torch
 from ..core import DataError
 from ..data import COMPONENTS
-from ..photos import halves, load_photo
 from .figures import panels
 from ..run import Member, Run, open_run
-from fastai.torch_core import default_device
 
 # %% ../../nbs/report/maps.ipynb #ede7b731
 @torch.inference_mode()
@@ -20,73 +18,66 @@ def occlusion_map(
     model, # A `BiomassModel` in evaluation mode
     left, # (1, 3, S, S), normalised
     right, # The same
-    grid:int=6, # Patches along a side of a half
-    bs:int=8, # Covered quadrats in a batch
+    grid=6, # Patches along a side of a half
+    bs=8, # Covered quadrats in a batch
 ): # (2, 3, grid, grid) grams of green, dead and clover, for the left and the right half
     "The grams that a prediction loses when a patch is covered."
-    edges = np.linspace(0, left.shape[-1], grid + 1).astype(int)
-    places = [(half, i, j) for half in range(2) for i in range(grid) for j in range(grid)]
+    both, edges = torch.stack([left, right]), np.linspace(0, left.shape[-1], grid + 1).astype(int)
     def covered(half, i, j):
-        pair = [left.clone(), right.clone()]
-        pair[half][..., edges[i]:edges[i + 1], edges[j]:edges[j + 1]] = 0
+        pair = both.clone()
+        pair[half, ..., edges[i]:edges[i + 1], edges[j]:edges[j + 1]] = 0
         return pair
-    grams = lambda *pair: model(*pair)[:, :len(COMPONENTS)]
-    batches = ([covered(*o) for o in places[k:k + bs]] for k in range(0, len(places), bs))
-    answers = torch.cat([grams(*map(torch.cat, zip(*pairs))) for pairs in batches])
-    lost = grams(left, right) - answers
+    grams = lambda pairs: model(*pairs)[:, :len(COMPONENTS)]
+    places = list(np.ndindex(2, grid, grid))
+    batches = (places[k:k + bs] for k in range(0, len(places), bs))
+    answers = [grams(torch.cat([covered(*o) for o in batch], 1)) for batch in batches]
+    lost = grams(both) - torch.cat(answers)
     return lost.view(2, grid, grid, -1).permute(0, 3, 1, 2).float().cpu().numpy()
 
 # %% ../../nbs/report/maps.ipynb #6d9ebe6f
-@torch.inference_mode()
-def _map(model, left, right, grid, bs):
+def _map(model, left, right, bs):
     "The density map of a model, or else its occlusion map."
-    if not hasattr(model.head, 'maps'): return occlusion_map(model, left, right, grid, bs)
+    if not hasattr(model.head, 'maps'): return occlusion_map(model, left, right, bs=bs)
     return torch.cat(model.density_maps(left, right)).float().cpu().numpy()
 
 # %% ../../nbs/report/maps.ipynb #90ab5e8f
+@torch.inference_mode()
 def gram_maps(
     run, # A network run: a path or a `Run`
     photos, # N paths
     folds, # N folds, whose models are asked
-    grid:int=6, # Patches along a side of a half; a density head has a grid of its own
 ): # N arrays (2, 3, h, w): grams of green, dead and clover, by half and place
     "Where the models of a run see the grams."
-    run, models, res = open_run(run), {}, []
+    run = open_run(run)
     if not isinstance(run, Run): raise DataError(f'{run.name}: only a network run has maps of grams', 'run')
-    cfg, device = run.config, run.device or default_device()
-    mean, std = (torch.tensor(run.trained_on[k], device=device).view(3, 1, 1) for k in ('mean', 'std'))
-    for path, fold in zip(photos, folds):
-        if fold not in models: models[fold] = run.model(Member(int(fold))).to(device)
-        images = torch.tensor(halves(load_photo(path), cfg.img_size)/255, dtype=torch.float32, device=device)
-        sides = ((images.permute(0, 3, 1, 2) - mean)/std).split(1)
-        res.append(_map(models[fold], *sides, grid, cfg.bs))
-    return res
+    dl = run.loader(run.decoded.add(photos), 1)
+    models = {fold: run.model(Member(int(fold))).to(dl.device) for fold in folds}
+    return [_map(models[fold], left, right, run.config.bs) for fold, (left, right, _) in zip(folds, dl)]
 
 # %% ../../nbs/report/maps.ipynb #945cd48d
 def _overlay(ax, both, grams):
-    "Grams (2, h, w) as colours over a photo (S, 2*S, 3)."
+    "Grams (h, 2*w) as colours over a photo (S, 2*S, 3)."
     side = len(both)
     ax.imshow(both.mean(2), cmap='gray')
-    shown = ax.imshow(np.concatenate(list(grams), 1), cmap='viridis', alpha=.6, vmin=min(0, grams.min()),
-                      vmax=max(grams.max(), 1e-6), extent=(0, 2*side, side, 0), interpolation='nearest')
+    shown = ax.imshow(grams, cmap='viridis', alpha=.6, vmin=min(0, grams.min()), vmax=max(grams.max(), 1e-6),
+                      extent=(0, 2*side, side, 0), interpolation='nearest')
     ax.figure.colorbar(shown, ax=ax, shrink=.7, pad=.01).ax.tick_params(labelsize=6)
     ax.set_title('grams by patch', fontsize=7)
 
 # %% ../../nbs/report/maps.ipynb #124ff5cf
 def plot_maps(
     images, # Each (2, S, S, 3) uint8, as `biomass_nb.photos.halves` gives them
-    maps, # For each an array (2, 3, h, w), as `gram_maps` gives them
+    maps, # For each an array (2, C, h, w), as `gram_maps` gives them; the grams of all C are added
     captions, # A text for each
-    component:int=None, # Column of `COMPONENTS` to show; None: their sum
-    width:float=8.6, # Of the figure, inches
+    width=8.6, # Of the figure, inches
 ): # matplotlib axes: for each photo one with the halves, one with the grams over them
     "Photos, and where on them the grams are."
     axs = panels(2*len(images), width, 4., .52)
     for photo, over, image, m, text in zip(axs[::2], axs[1::2], images, maps, captions):
-        both = np.concatenate(list(image), 1)
+        both = np.hstack(image)
         photo.imshow(both)
         photo.set_title(text, fontsize=7)
-        _overlay(over, both, m.sum(1) if component is None else m[:, component])
+        _overlay(over, both, np.hstack(m.sum(1)))
         for ax in (photo, over):
             ax.axvline(len(both) - .5, color='w', lw=1)
             ax.axis('off')

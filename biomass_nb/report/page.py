@@ -23,16 +23,13 @@ from ..run import Predictor, RunFolder, open_run
 def _data_uri(axs, dpi, photos):
     "The figure of these axes as an address that holds it. The figure is closed."
     import matplotlib.pyplot as plt
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
-    fig, file = (axs[0] if np.iterable(axs) else axs).figure, io.BytesIO()
-    fig.set_dpi(dpi)
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    im, kind = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB'), 'jpeg' if photos else 'png'
+    fig, drawn, file = np.ravel(axs)[0].figure, io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, dpi=dpi)
     plt.close(fig)
+    im, kind = Image.open(drawn).convert('RGB'), 'jpeg' if photos else 'png'
     if not photos: im = im.quantize(96, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    im.save(file, kind, **dict(quality=75) if photos else dict(optimize=True))
+    im.save(file, kind, quality=75, optimize=not photos)
     return f'data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}'
 
 # %% ../../nbs/report/page.ipynb #54fc9b2f
@@ -42,7 +39,7 @@ def picture(
     "The figure in two widths."
     from markupsafe import Markup
     sizes = (4.2, 160), (8.6, 120)
-    narrow, wide = (_data_uri(section.draw(width), dpi, section.photos) for width, dpi in sizes)
+    narrow, wide = (_data_uri(section.draw(width=width), dpi, section.photos) for width, dpi in sizes)
     return Markup('<picture><source media="(max-width: 640px)" srcset="{}"><img src="{}" alt="{}"></picture>'
                   ).format(narrow, wide, section.alt)
 
@@ -103,84 +100,74 @@ TEMPLATE = '''<!DOCTYPE html>
 def _html_table(t):
     "A table with three decimals in columns of small numbers, and one in others."
     from markupsafe import Markup
-    digits = {c: 3 if t[c].abs().max() < 10 else 1 for c in t.select_dtypes('float')}
+    digits = {c: 3 if o.abs().max() < 10 else 1 for c, o in t.select_dtypes('float').items()}
     formats = {c: f'{{:.{n}f}}'.format for c, n in digits.items()}
     return Markup(t.to_html(border=0, na_rep='', formatters=formats))
 
 # %% ../../nbs/report/page.ipynb #87747b59
 def render(
     sections, # List of `Section`
-    title:str, # Of the page
-    about:str, # One sentence below it
-    headline:str='', # A number to read first
-    beside:str='', # Text after it
+    title, # Of the page
+    about, # One sentence below it
+    headline='', # A number to read first
+    beside='', # Text after it
     findings=(), # Sentences that the reader must not miss
 ): # HTML
     "The page."
-    from jinja2 import Environment
+    from jinja2 import Template
     from markupsafe import Markup
-    env = Environment(autoescape=True)
-    env.globals.update(picture=picture, version=__version__, html_table=_html_table, style=Markup(STYLE))
-    return env.from_string(TEMPLATE).render(sections=sections, title=title, about=about, headline=headline,
-                                            beside=beside, findings=findings)
+    return Template(TEMPLATE, autoescape=True).render(
+        sections=sections, title=title, about=about, headline=headline, beside=beside,
+        findings=list(findings), picture=picture, html_table=_html_table, style=Markup(STYLE),
+        version=__version__)
 
 # %% ../../nbs/report/page.ipynb #98179194
-def _open(folder):
-    "The run of a folder, or a predictor as it is."
-    return open_run(folder.path, folder.store, folder.device) if type(folder) is RunFolder else folder
+def _open(folder, paths): return [open_run(path, folder.store, folder.device) for path in paths]
 
-def _within(folder, paths): return [_open(RunFolder(path, folder.store, folder.device)) for path in paths]
+def _runs_in(folder):
+    "The run of a folder or, if it has no config, the runs in it; a predictor as it is."
+    if not isinstance(folder, RunFolder): return [folder]
+    configs = [*folder.path.glob('config.json')] or sorted(folder.path.glob('*/config.json'))
+    return _open(folder, [o.parent for o in configs] or [folder.path])
 
 # %% ../../nbs/report/page.ipynb #ea5118d9
 def _read_rounds(folder):
     "The table of rounds in a folder, the run of each, and the best one."
     table = read_table(folder/'rounds.csv', ['round', 'run', 'weighted_r2']).set_index('round')
-    runs = _within(folder, [table.run[0], *(folder/f'round{i}' for i in table.index[1:])])
-    return table, runs, runs[table.weighted_r2.fillna(0).to_numpy().argmax()]
+    runs = _open(folder, [table.run[0], *(folder/f'round{i}' for i in table.index[1:])])
+    return table, runs, runs[table.weighted_r2.fillna(0).argmax()]
 
-# %% ../../nbs/report/page.ipynb #77ac5186
+# %% ../../nbs/report/page.ipynb #5de6f7c4
 def _open_all(runs):
     "Predictors; the folder of rounds, their table and the run of each, or None."
     runs = [run if isinstance(run, Predictor) else RunFolder(run) for run in runs]
     if not runs: raise DataError('no run to report on; give one at least', 'run')
     folder = runs[0]
-    if len(runs) > 1 or type(folder) is not RunFolder: return [_open(run) for run in runs], None
-    if (folder/'rounds.csv').is_file():
+    if len(runs) == 1 and isinstance(folder, RunFolder) and (folder/'rounds.csv').is_file():
         *rounds, best = _read_rounds(folder)
         return [best], (folder, *rounds)
-    single = (folder/'config.json').is_file()
-    below = [] if single else sorted(p.parent for p in folder.path.glob('*/config.json'))
-    return _within(folder, below or [folder.path]), None
+    return sum(map(_runs_in, runs), []), None
 
 # %% ../../nbs/report/page.ipynb #7f9942d7
 def _names(runs):
     paths = [Path(getattr(run, 'path', run.name)).resolve().parts for run in runs]
-    if len(set(paths)) < len(paths): raise DataError('a run is given twice; name each run once', 'run')
-    n = next(k for k in range(1, 99) if len({o[-k:] for o in paths}) == len(paths))
-    return ['/'.join(o[-n:]) for o in paths]
+    for n in range(1, 99):
+        names = ['/'.join(o[-n:]) for o in paths]
+        if len(set(names)) == len(names): return names
+    raise DataError('a run is given twice; name each run once', 'run')
 
 # %% ../../nbs/report/page.ipynb #7c82790c
-def _compare(results):
-    "Sections that compare, and the blend; None for runs of other folds."
-    check_same_photos(results)
-    first, *others = results
-    sections = [comparison_section(results), *(pair_section(first, r) for r in others)]
-    same_folds = all((r.table.fold == first.table.fold).all() for r in others)
-    return sections, Blend([r.run for r in results]) if same_folds else None
-
-# %% ../../nbs/report/page.ipynb #094edfb5
-def _sections(results, rounds, data):
+def _sections(results, data):
     "What the page is about, a `Result`, and all sections."
-    r, names, sections = results[0], [o.name for o in results], []
-    if rounds: sections.append(round_section(rounds[1], [read_result(run) for run in rounds[2]]))
-    if len(results) == 1: return r, sections + run_sections(r)
-    sections, blend = _compare(results)
-    if blend is None: return r, sections
-    colours, r = r.colours, read_result(blend, data, 'the blend')
-    r.colours = colours
-    return r, sections + run_sections(r, names)
+    first, *others = results
+    if not others: return first, run_sections(first)
+    check_same_photos(results)
+    sections = [comparison_section(results), *(pair_section(first, r) for r in others)]
+    if any((r.table.fold != first.table.fold).any() for r in others): return first, sections
+    blend = read_result(Blend([r.run for r in results]), data, 'the blend')
+    return blend, sections + run_sections(blend, [r.name for r in results])
 
-# %% ../../nbs/report/page.ipynb #ebd722d1
+# %% ../../nbs/report/page.ipynb #fce600f0
 def _page(r, title, sections):
     "The HTML of sections about a result."
     low, high = score_interval(bootstrap_scores(r.y, [r.preds], r.groups)[:, 0])
@@ -188,7 +175,7 @@ def _page(r, title, sections):
     about = (f'{len(r.y)} photos of {r.groups.nunique()} sites in {states} states, {folds} folds. Each photo '
              'is predicted by models that have not seen its fold.')
     beside = f'weighted R² of {r.name}, 95% interval {low:.3f} to {high:.3f}'
-    return render(sections, title, about, f'{r.score:.3f}', beside, list(findings(r)))
+    return render(sections, title, about, f'{r.score:.3f}', beside, findings(r))
 
 # %% ../../nbs/report/page.ipynb #aeb85af7
 def write_report(
@@ -201,8 +188,11 @@ def write_report(
     home = rounds[0] if rounds else runs[0] if len(runs) == 1 else None
     out = check_writable(out or Path(getattr(home, 'path', ''))/'report.html')
     results = [read_result(run, data, name) for run, name in zip(runs, _names(runs))]
-    title = ' and '.join(r.name for r in results)
-    if rounds: title = f'{rounds[0].name}: best is {title}'
-    r, sections = _sections(results, rounds, data)
+    r, sections = _sections(results, data)
+    title = ' and '.join(o.name for o in results)
+    if rounds:
+        folder, table, each = rounds
+        title = f'{folder.name}: best is {title}'
+        sections.insert(0, round_section(table, [read_result(run) for run in each]))
     with atomic_path(out) as part: part.write_text(_page(r, title, sections), encoding='utf-8')
     return out, [f'{s.title}: {s.lacking}' for s in sections if s.lacking]

@@ -9,8 +9,9 @@ __all__ = ['Section', 'section', 'Result', 'read_result', 'findings', 'score_sec
            'member_section', 'round_section', 'run_sections']
 
 # %% ../../nbs/report/sections.ipynb #a0f0f837
+import re
 from dataclasses import asdict, dataclass
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from pathlib import Path
 
 import numpy as np, pandas as pd
@@ -29,6 +30,7 @@ from .figures import score_interval, short
 from .maps import gram_maps, plot_maps
 from ..run import Predictor, Run, open_run, photo_changes
 from ..views import VIEWS
+from fastcore.basics import patch
 
 # %% ../../nbs/report/sections.ipynb #575ef49f
 @dataclass
@@ -37,14 +39,14 @@ class Section:
     title: str
     shows: str                  # a few sentences: what is shown
     bad: str = ''               # what would be a bad sign
-    draw: object = None         # function of a width in inches that gives matplotlib axes
+    draw: object = None         # function of `width`, in inches, that gives matplotlib axes
     alt: str = ''               # what the figure shows, for readers who cannot see it
     photos: bool = False        # the figure consists of photos
     table: pd.DataFrame = None  # printed below
     lacking: str = ''           # why there is nothing to show
 
     @property
-    def anchor(self): return '-'.join(''.join(c if c.isalnum() else ' ' for c in self.title.lower()).split())
+    def anchor(self): return '-'.join(re.findall(r'[^\W_]+', self.title.lower()))
 
 # %% ../../nbs/report/sections.ipynb #90bae0f1
 def section(
@@ -63,8 +65,11 @@ def section(
 def _columns(table, prefix=''): return table[[f'{prefix}{t}' for t in TARGETS]].to_numpy()
 
 def _or_none(f):
-    try: return f()
-    except DataError: return None
+    "A property that is None where `f` raises a `DataError`."
+    def get(self):
+        try: return f(self)
+        except DataError: return None
+    return cached_property(get)
 
 def _runs(r):
     "The runs behind a result: several for a blend."
@@ -85,10 +90,10 @@ class Result:
 
     y = property(lambda self: _columns(self.table))               # (N, 5) grams
     preds = property(lambda self: _columns(self.table, 'pred_'))  # (N, 5) grams
-    groups = property(lambda self: groups_of(self.table))       # N sites
+    groups = property(lambda self: groups_of(self.table))         # N sites
     score = property(lambda self: weighted_r2(self.y, self.preds))
-    spread = cached_property(lambda self: _or_none(lambda: _columns(self.views, 'spread_')))  # (N, 5) grams
-    colours = cached_property(lambda self: _or_none(lambda: _colours(self)))  # score of a ridge on colours
+    spread = _or_none(lambda self: _columns(self.views, 'spread_'))  # (N, 5) grams
+    colours = _or_none(_colours)                                     # score of a ridge on colours
 
     @cached_property
     def photos(self): # Table of the training photos with `path`
@@ -97,11 +102,19 @@ class Result:
 
     @cached_property
     def views(self): # As `table`, over the views of flip3, with `spread_`
-        try: table = self.run.out_of_fold('flip3', self.photos)
-        except DataError:
-            table = self.run and _or_none(lambda: self.run.out_of_fold('flip3'))  # kept in the run
-            if table is None: raise
+        try: table = self.run.out_of_fold('flip3')  # kept in the run
+        except DataError: table = self.run.out_of_fold('flip3', self.photos)
         return table.set_index('image_id').loc[self.table.image_id].reset_index()
+
+# %% ../../nbs/report/sections.ipynb #df5b3878
+@patch(as_prop=True)
+def intervals(self:Result): # Dict: coverage to (N, 5) lower and upper bounds
+    "Intervals that were calibrated on the other folds."
+    res, given = {}, (self.y, self.preds, self.spread, self.groups, self.table.fold)
+    for k in .5, .6, .7, .8, .9:
+        try: res[k] = nested_intervals(*given, k)
+        except DataError: break
+    return res
 
 # %% ../../nbs/report/sections.ipynb #d53e40bd
 def read_result(
@@ -118,16 +131,16 @@ def read_result(
 # %% ../../nbs/report/sections.ipynb #bc2a6e17
 def _changes(r):
     "What is to be said of photos that have changed since the training."
-    if r.data is None or not (Path(r.data)/'train.csv').is_file(): return ''
+    if r.data is None or not (Path(r.data)/'train.csv').is_file(): return
     try: r.photos
-    except DataError as e: return f'This report is about the photos and labels as they were in training. {e}.'
+    except DataError as e: yield f'This report is about the photos and labels as they were in training. {e}.'
 
 # %% ../../nbs/report/sections.ipynb #ea3e3e43
 def findings(
     r:Result, # What is reported on
 ): # Generator of sentences
     "What a reader of the score must know."
-    if changes := _changes(r): yield changes
+    yield from _changes(r)
     if r.table.fold.groupby(r.groups).nunique().max() > 1:
         yield ('The folds split sites: photos of one site and day are in several folds, so this score is too '
                'high. Train with folds that keep each site whole.')
@@ -142,8 +155,7 @@ def findings(
     if worst.share_of_error > max(.25, 2*worst.share_of_photos):
         yield (f'One site, {worst.name}, has {worst.share_of_error:.0%} of the squared error and '
                f'{worst.share_of_photos:.0%} of the photos.')
-    by_true_total = calibration(r.preds[:, 4], r.y[:, 4], 4)
-    true, said = by_true_total.iloc[-1][['pred', 'true']]
+    true, said = calibration(r.preds[:, 4], r.y[:, 4], 4).iloc[-1][['pred', 'true']]
     if abs(said - true) > .25*true:
         yield (f'The heaviest quarter of the quadrats weighs {true:.0f} g on average and is predicted at '
                f'{said:.0f} g, {abs(said - true)/true:.0%} too {"low" if said < true else "high"}.')
@@ -156,14 +168,18 @@ def _target_table(r):
                'mean predicted, g': r.preds.mean(0), 'weight in the score': WEIGHTS}
     return pd.DataFrame(columns, [short(t) for t in TARGETS])
 
+def _named(values, form='.0%'):
+    "Numbers as text."
+    return ', '.join(f'{k} {v:{form}}' for k, v in values.items())
+
 def _scored(r, preds, marked, more=()):
     "Figure of the scores of predictions, by name, of a result's photos. `more`: scores without intervals."
-    draws = dict(zip(preds, bootstrap_scores(r.y, list(preds.values()), r.groups).T))
+    draws = dict(zip(preds, bootstrap_scores(r.y, preds.values(), r.groups).T))
     scores = {k: weighted_r2(r.y, p) for k, p in preds.items()} | dict(more)
-    said = {k: f'{k} {v:.3f}' for k, v in scores.items()}
-    for k, o in draws.items(): said[k] += ' ({:.3f} to {:.3f})'.format(*score_interval(o))
-    return dict(draw=lambda width: plot_scores(scores, draws, marked, width=width),
-                alt=f'Weighted R², with 95% intervals: {", ".join(said.values())}')
+    ranges = {k: ' ({:.3f} to {:.3f})'.format(*score_interval(o)) for k, o in draws.items()}
+    said = ', '.join(f'{k} {v:.3f}{ranges.get(k, "")}' for k, v in scores.items())
+    return dict(draw=partial(plot_scores, scores, draws, marked),
+                alt=f'Weighted R², with 95% intervals: {said}')
 
 # %% ../../nbs/report/sections.ipynb #cb6ba31b
 @section('The score')
@@ -182,29 +198,20 @@ def score_section(
         **_scored(r, {r.name: r.preds, **guesses}, r.name, colours), table=_target_table(r))
 
 # %% ../../nbs/report/sections.ipynb #f2bb10d8
-def _fitting_levels(r, levels=(.5, .6, .7, .8, .9)):
-    "Bounds by coverage, for as many of `levels` as the sites of the other folds allow."
-    res = {}
-    for k in levels:
-        try: res[k] = nested_intervals(r.y, r.preds, r.spread, r.groups, r.table.fold, k)
-        except DataError: break
-    return res
-
-# %% ../../nbs/report/sections.ipynb #8a6cba84
 @section('Predicted against true grams')
 def prediction_section(
     r:Result, # What is reported on
 ): # `Section`
     "A cloud of points for each target, with intervals."
-    bounds, text = {}, 'Each point is a photo, coloured by state and predicted out of fold.'
-    if fit := _fitting_levels(r):
-        bounds = dict(zip(('low', 'high'), fit[max(fit)]))
-        text += (f' Grey lines are intervals that should hold for {max(fit):.0%} of the photos of new sites, '
+    bounds, text = (), 'Each point is a photo, coloured by state and predicted out of fold.'
+    if fit := r.intervals:
+        bounds = fit[top := max(fit)]
+        text += (f' Grey lines are intervals that should hold for {top:.0%} of the photos of new sites, '
                  'calibrated on the other folds.')
-    r2 = ', '.join(f'{short(t)} {v:.2f}' for t, v in zip(TARGETS, target_r2(r.y, r.preds)))
+    r2 = _named(dict(zip(map(short, TARGETS), target_r2(r.y, r.preds))), '.2f')
     return dict(
         shows=text, bad='a cloud flatter than the diagonal: the predictions stay near the mean.',
-        draw=lambda width: plot_predictions(r.y, r.preds, r.table.State, r.name, **bounds, width=width),
+        draw=partial(plot_predictions, r.y, r.preds, r.table.State, r.name, *bounds),
         alt=f'Predicted against true grams of {len(r.y)} photos, a panel for each target; R² {r2}')
 
 # %% ../../nbs/report/sections.ipynb #9eae812a
@@ -214,12 +221,12 @@ def residual_section(
 ): # `Section`
     "Where the total is over- and underestimated."
     res = pd.Series(r.preds[:, 4] - r.y[:, 4])
-    site = res.groupby(r.groups.to_numpy()).mean()
+    site = res.groupby(r.groups).mean()
     return dict(
         shows='Predicted minus true total of each photo, in grams. Diamonds are means.',
         bad='a row on one side of zero, or a slope by size: light quadrats are overestimated and heavy ones '
             'underestimated.',
-        draw=lambda width: plot_residuals(r.table, r.preds, width=width),
+        draw=partial(plot_residuals, r.table, r.preds),
         alt=f'Residuals of the total: mean {res.mean():+.1f} g; by site from {site.min():+.1f} g '
             f'({site.idxmin()}) to {site.max():+.1f} g ({site.idxmax()})')
 
@@ -229,12 +236,12 @@ def calibration_section(
     r:Result, # What is reported on
 ): # `Section`
     "Mean true grams by predicted grams."
-    first, last = (calibration(r.y[:, 4], r.preds[:, 4]).iloc[i] for i in (0, -1))
+    first, *_, last = calibration(r.y[:, 4], r.preds[:, 4]).itertuples()
     return dict(
         shows='Mean true grams of photos with similar predictions. The 95% intervals treat photos as '
               'independent.',
         bad='points off the diagonal at either end.',
-        draw=lambda width: plot_calibration(r.y, r.preds, width),
+        draw=partial(plot_calibration, r.y, r.preds),
         alt=f'Mean true against mean predicted grams; of the total, from {first.pred:.0f} predicted and '
             f'{first.true:.0f} true to {last.pred:.0f} predicted and {last.true:.0f} true')
 
@@ -244,19 +251,18 @@ def coverage_section(
     r:Result, # What is reported on
 ): # `Section`
     "How many photos the intervals hold, and how wide they are."
-    fit = _fitting_levels(r)
-    if not fit: raise DataError('the folds have too few sites to calibrate intervals')
-    tables, top = {k: coverage(r.y, *bounds, r.groups) for k, bounds in fit.items()}, max(fit)
+    tables = {k: coverage(r.y, *bounds, r.groups) for k, bounds in r.intervals.items()}
+    if not tables: raise DataError('the folds have too few sites to calibrate intervals')
+    top = max(tables)
     names = dict(photos='photos covered', groups='mean over sites', worst_group='worst site',
                  width_g='mean width, g')
     table = tables[top].rename(index=short, columns=names)
-    said = ', '.join(f'{k} {v:.0%}' for k, v in table['mean over sites'].items())
     return dict(
         shows='The share of photos inside their intervals against the share aimed at, and the mean width of '
               f'the intervals in grams. They are calibrated on the other folds. The table is for {top:.0%}.',
         bad='points below the diagonal: fewer photos are inside than the intervals promise.',
-        draw=lambda width: plot_coverage(tables, width), table=table,
-        alt=f'Aimed at {top:.0%}, covered {said}')
+        draw=partial(plot_coverage, tables), table=table,
+        alt=f'Aimed at {top:.0%}, covered {_named(table["mean over sites"])}')
 
 # %% ../../nbs/report/sections.ipynb #5b32517a
 def _network(r, runs, what):
@@ -273,14 +279,14 @@ def history_section(
     "Losses and validation scores by epoch."
     run = _network(r, [r.run], 'curves of training')
     histories = {m.name: read_table(run/f'{m.name}.csv') for m in run.finished}
-    last = {k: h.weighted_r2.iloc[-1] for k, h in histories.items() if 'weighted_r2' in h}
+    last = {k: h.weighted_r2.iloc[-1] for k, h in histories.items()}
     return dict(
         shows='Loss and validation score of each model by epoch.',
         bad='a validation loss that rises while the training loss falls; a score that still rises at the '
             'end; one fold far from the others.',
-        draw=lambda width: plot_histories(histories, width),
+        draw=partial(plot_histories, histories),
         alt=f'Training curves of {len(histories)} models; the last validation scores are '
-            + ', '.join(f'{k} {v:.2f}' for k, v in last.items()))
+            f'{_named(last, ".2f")}')
 
 # %% ../../nbs/report/sections.ipynb #c30ed32f
 @section('Score by view')
@@ -306,8 +312,7 @@ def fold_section(
     return dict(
         shows='Share of the squared error and share of the photos, by the fold that was held out.',
         bad='a fold with much more of the error than of the photos: its sites are unlike the others.',
-        draw=lambda width: plot_shares(shares, width),
-        alt='Share of the error: ' + ', '.join(f'{k} {v:.0%}' for k, v in shares.share_of_error.items()))
+        draw=partial(plot_shares, shares), alt=f'Share of the error: {_named(shares.share_of_error)}')
 
 # %% ../../nbs/report/sections.ipynb #61693969
 @section('Post-processing')
@@ -326,13 +331,12 @@ def step_section(
 # %% ../../nbs/report/sections.ipynb #09c8ccb7
 def _costs(r): return ((r.y - r.preds)**2*WEIGHTS).sum(1)
 
-def _paths(r, rows):
-    "Paths of the photos in these rows of the result's table."
-    return r.photos.set_index('image_id').path[r.table.image_id.iloc[rows]].tolist()
-
-def _captions(r, rows):
-    return [f'{r.table.image_id[i]}, {r.groups[i]}\ntrue: {grams_line(r.y[i])}\n'
-            f'predicted: {grams_line(r.preds[i])}' for i in rows]
+def _look(r, rows):
+    "Of the photos in these rows of the result's table: paths, images and captions."
+    paths = r.photos.set_index('image_id').path[r.table.image_id[rows]].tolist()
+    captions = [f'{r.table.image_id[i]}, {r.groups[i]}\ntrue: {grams_line(r.y[i])}\n'
+                f'predicted: {grams_line(r.preds[i])}' for i in rows]
+    return paths, [halves(load_photo(p), 288) for p in paths], captions
 
 # %% ../../nbs/report/sections.ipynb #03766330
 @section('The worst photos')
@@ -342,13 +346,13 @@ def worst_section(
     "The photos with the largest errors."
     costs = _costs(r)
     rows = np.argsort(-costs, kind='stable')[:6]
-    images = [halves(load_photo(p), 288) for p in _paths(r, rows)]
+    _, images, captions = _look(r, rows)
     said = (f'{r.table.image_id[i]} true {r.y[i, 4]:.0f} g, predicted {r.preds[i, 4]:.0f} g' for i in rows)
     return dict(
         shows=f'The {len(rows)} photos with the largest errors, as left and right half. They have '
               f'{costs[rows].sum()/costs.sum():.0%} of all squared error in the weights of the score.',
         bad='something in them that is not pasture, or a label that cannot be true.',
-        draw=lambda width: plot_photos(images, _captions(r, rows), width), photos=True,
+        draw=partial(plot_photos, images, captions), photos=True,
         alt='The photos with the largest errors: ' + '; '.join(said))
 
 # %% ../../nbs/report/sections.ipynb #35101607
@@ -359,37 +363,31 @@ def map_section(
     "Where on the photo the model sees the grams."
     run, order = _network(r, _runs(r), 'maps'), np.argsort(r.y[:, 4], kind='stable')
     rows = list(dict.fromkeys([order[-1], order[len(order)//2], _costs(r).argmax()]))
-    paths = _paths(r, rows)
-    images, maps = [halves(load_photo(p), 288) for p in paths], gram_maps(run, paths, r.table.fold.iloc[rows])
-    how, of = 'its density map', '' if run is r.run else f' The models are those of {run.name}.'
-    if run.config.head != 'density': how = 'the grams that the prediction loses when a patch is covered'
+    paths, images, captions = _look(r, rows)
+    maps = gram_maps(run, paths, r.table.fold[rows])
+    of = '' if run is r.run else f' The models are those of {run.name}.'
+    how = 'its density map' if run.config.head == 'density' else (
+        'the grams that the prediction loses when a patch is covered')
     return dict(
         shows=f'The heaviest quadrat, a middle one and the one with the largest error, each beside {how}. '
               f'No model has seen its photo in training.{of}',
         bad='grams on labels, feet, date stamps or bare soil.', photos=True,
-        draw=lambda width: plot_maps(images, maps, _captions(r, rows), width=width),
-        alt=f'Photos {", ".join(r.table.image_id.iloc[rows])}, each beside a map of the grams by patch')
+        draw=partial(plot_maps, images, maps, captions),
+        alt=f'Photos {", ".join(r.table.image_id[rows])}, each beside a map of the grams by patch')
 
 # %% ../../nbs/report/sections.ipynb #29a1140d
-_ALWAYS = 'backbone', 'img_size', 'head', 'n_folds', 'epochs', 'loss', 'seed'
-
-def _settings(run):
-    "The settings of a run as text; files by their name."
-    settings = asdict(run.config) if isinstance(run, Run) else getattr(run, 'settings', {})
-    files = {k: settings[k].rpartition('/')[2] for k in ('weights', 'start') if k in settings}
-    return {**settings, **files}
-
-# %% ../../nbs/report/sections.ipynb #6281a40b
 @section('Settings')
 def config_section(
     r:Result, # What is reported on
 ): # `Section`
     "How the run was made, as a table."
-    each, default = {run.name: _settings(run) for run in _runs(r) if run}, asdict(TrainConfig())
-    tells = lambda k, v: k in _ALWAYS or v != default.get(k)
+    each, default = {run.name: getattr(run, 'settings', {}) for run in _runs(r)}, asdict(TrainConfig())
+    always = 'backbone', 'img_size', 'head', 'n_folds', 'epochs', 'loss', 'seed'
+    tells = lambda k, v: k in always or v != default.get(k)
     names = dict.fromkeys(k for o in each.values() for k, v in o.items() if tells(k, v))
     if not names: raise DataError(f'no settings of {r.name} are known')
-    table = pd.DataFrame({run: {k: str(o.get(k, '')) for k in names} for run, o in each.items()})
+    show = lambda k, v: Path(v).name if k in ('weights', 'start') else str(v)
+    table = pd.DataFrame({run: {k: show(k, o.get(k, '')) for k in names} for run, o in each.items()})
     return dict(shows='What was set otherwise than by default, and what else tells one run from another.',
                 table=table)
 
@@ -426,12 +424,12 @@ def pair_section(
     r:Result, # Another
 ): # `Section`
     "Where one run is better than another."
-    given = first.y, first.preds, r.preds, first.groups, (first.name, r.name)
     return Section(
         f'{r.name} against {first.name}',
         'Errors of the total photo by photo, in grams: below the diagonal where the second run is better. '
         'Also how much each site adds to the difference of the scores.',
-        'one site makes the whole difference.', lambda width: plot_comparison(*given, width),
+        'one site makes the whole difference.',
+        partial(plot_comparison, first.y, first.preds, r.preds, first.groups, (first.name, r.name)),
         f'{r.name} gains {r.score - first.score:+.3f} over {first.name}')
 
 # %% ../../nbs/report/sections.ipynb #c4753e2c
@@ -444,7 +442,7 @@ def member_section(
     oof, names = r.run.oof, names or [o.name for o in r.run.runs]
     blend = lambda preds: weighted_r2(r.y, nested_blend(r.y, preds, r.table.fold, fit_weights))
     more = {f'without {n}': blend(np.delete(oof, i, 0)) for i, n in enumerate(names) if len(names) > 2}
-    more |= {f'blend, {k}': v for k, v in r.run.scores.score.drop('best single').items()}
+    more |= dict(r.run.scores.score.drop('best single').add_prefix('blend, '))
     each = [weighted_r2(r.y, p) for p in oof]
     return dict(
         shows='Each run alone, and the blend with equal and with fitted blend weights. The weights of a fold '
@@ -461,7 +459,7 @@ def round_section(
 ): # `Section`
     "The scores of rounds of pseudo-labels."
     preds = {f'round {i}': r.preds for i, r in zip(table.index, results)}
-    best = max(zip(preds, results), key=lambda o: o[1].score)[0]
+    best = list(preds)[np.argmax([r.score for r in results])]
     return dict(
         shows='The out-of-fold score of round 0, which labelled first, and of each round of pseudo-labels, '
               'with 95% intervals from a bootstrap of sites. The table has the number of pseudo-labelled '
@@ -475,8 +473,8 @@ def run_sections(
     names=None, # What the report calls the runs of a blend; default their names
 ): # List of `Section`
     "All sections about one run or one blend."
-    blend = [member_section(r, names)] if isinstance(r.run, Blend) else []
-    before = score_section, prediction_section, residual_section, calibration_section, coverage_section
-    after = (history_section, fold_section, view_section, step_section, worst_section, map_section,
-             config_section)
-    return [*(f(r) for f in before), *blend, *(f(r) for f in after)]
+    blend = [partial(member_section, names=names)] if isinstance(r.run, Blend) else []
+    return [make(r) for make in (
+        score_section, prediction_section, residual_section, calibration_section, coverage_section, *blend,
+        history_section, fold_section, view_section, step_section, worst_section, map_section,
+        config_section)]
