@@ -51,9 +51,14 @@ class TrainConfig:
     start: str = _option('', 'Run folder whose models are trained on, with the same folds; empty: begin anew')
     img_size: int = _option(512, 'Side of a half in pixels', low=1, high=8192)
     stream: str = _option('halves', 'The backbone sees halves or the whole', names='model_film.STREAMS')
-    head: str = _option('film', 'How features become grams: film, concat, density', names='model_film.HEADS')
+    head: str = _option('film', 'How features become grams: film, concat, density, half_density',
+                        names='model_film.HEADS')
     dropout: float = _option(.1, 'Before the heads and within them', low=0, below=1)
     fit_heads: bool = _option(False, 'Start the heads at the training means, in units of the training spread')
+    frozen: int = _option(0, 'Stages of the backbone that are never trained; their maps are kept', low=0,
+                          high=99)
+    variants: int = _option(8, 'Augmented variants of each photo whose maps are kept', low=1, high=1000)
+    norms: str = _option('train', 'Batch norms of the backbone: train, or frozen', names='model_film.NORMS')
     # on what
     n_folds: int = _option(5, 'Folds by State and Sampling_Date; 0 trains on all photos', low=0, high=1000)
     leaky: bool = _option(False, 'Split photos instead of sites: the wrong way, for the lesson')
@@ -62,7 +67,8 @@ class TrainConfig:
     tfms: str = _option('light', 'Augmentation: none, light, heavy', names='photos.TFMS')
     mix: float = _option(0., 'Probability of MixUp or CutMix in a batch', low=0, high=1)
     # towards what
-    loss: str = _option('mse', 'mse, weighted_mse, huber, huber:delta=5, r2, combined', names='losses.LOSSES')
+    loss: str = _option('mse', 'mse, weighted_mse, huber, smooth_l1, r2, combined; or huber:delta=5',
+                        names='losses.LOSSES')
     intervals: float = _option(0., 'Weight of the auxiliary classification into 7 intervals of grams', low=0)
     metadata: float = _option(0., 'Weight of the auxiliary NDVI, height, species and state', low=0)
     # how

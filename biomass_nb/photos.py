@@ -309,8 +309,9 @@ def dataloaders(
     aux=None, # Function of the training photos that gives their (N, K) auxiliary targets
 ): # fastai `DataLoaders` of (left, right, targets)
     "Training and validation batches of one fold."
+    dataset = getattr(decoded, 'dataset', QuadratDataset)
     def loader(part, tfms, bs, aux=None, **kwargs):
-        ds = QuadratDataset(decoded, part.key, part[list(TARGETS)], tfms, seed, whole, aux)
+        ds = dataset(decoded, part.key, part[list(TARGETS)], tfms, seed, whole, aux)
         return QuadratDL(ds, bs, mean, std, **kwargs)
     train, valid = df[df.fold != fold], df[df.fold == fold]
     loaders = [loader(train, tfms, bs, aux and aux(train), shuffle=True, drop_last=len(train) > bs)]

@@ -89,7 +89,8 @@ def build_model(
 ): # `BiomassModel`
     "The untrained model of a config."
     weights = pretrained_file(cfg.backbone, cfg.weights) or False
-    model = BiomassModel(cfg.backbone, weights, cfg.dropout, cfg.img_size, cfg.head, cfg.stream, n_aux)
+    model = BiomassModel(cfg.backbone, weights, cfg.dropout, cfg.img_size, cfg.head, cfg.stream, n_aux,
+                         cfg.frozen, cfg.norms)
     return model.to(memory_format=torch.channels_last)
 
 # %% ../nbs/02d_run.ipynb #506e3a07

@@ -16,24 +16,27 @@ import numpy as np, pandas as pd, torch
 from . import __version__
 from .auxiliary import AuxLoss, AuxTargets
 from .callbacks import EMA, Accumulate, Deadline, EpochLine, FreezeBackbone, HalfPrecision
-from .callbacks import MixupCutmix, SetEpoch, StopInTime, StopOnNaN, Timing, distributed_trainer
-from .callbacks import warmup_cosine
+from .callbacks import HalfTargets, MixupCutmix, SetEpoch, StopInTime, StopOnNaN, Timing
+from .callbacks import distributed_trainer, warmup_cosine
 from .checkpoint import Checkpoint, KeepWeights
 from .config import PRESETS, TrainConfig, make_config
 from .core import Budget, DataError, OutOfTime, fingerprint, only_one, pick_precision, run_tasks
 from .core import write_json
 from .data import TARGETS, assign_folds, find_photos, read_table, read_train, write_table
+from .frozen import MapStore
 from .losses import make_loss, weighted_r2
 from .model_film import load_weights, param_groups, start_heads
 from .photos import PhotoStore, cache_dir, dataloaders
+from .pretrained import pretrained_file
 from .run import Member, Run, build_model, photo_changes, score_table
 from fastai.callback.core import CancelEpochException
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 from fastai.metrics import AccumMetric
 from fastai.optimizer import Adam
-from fastai.torch_core import distrib_barrier, num_distrib, rank_distrib
+from fastai.torch_core import default_device, distrib_barrier, num_distrib, rank_distrib
 from filelock import FileLock
+from torch import nn
 
 # %% ../nbs/03_train.ipynb #8fe2e972
 _all_ = ['PRESETS', 'TrainConfig', 'make_config', 'MixupCutmix']
@@ -49,6 +52,13 @@ class ResumableLearner(Learner):
     def _do_epoch_validate(self, ds_idx=1, dl=None):
         if dl is not None or len(self.dls.loaders) > ds_idx: super()._do_epoch_validate(ds_idx, dl)
 
+# %% ../nbs/03_train.ipynb #d67c8bab
+def _norms_once(backbone):
+    "Let batch norms move as far in two steps as they would in one, where checkpointing runs them twice."
+    for name, m in backbone.named_modules():
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and name.startswith(('blocks', 'stages', 'layer')):
+            m.momentum = 1 - (1 - m.momentum)**.5
+
 # %% ../nbs/03_train.ipynb #33179952
 def biomass_learner(
     dls, # `DataLoaders` of (left, right, targets), as `biomass_nb.photos.dataloaders` makes them
@@ -59,7 +69,9 @@ def biomass_learner(
 ): # fastai `Learner`, its learning rates one for each group of `param_groups`
     "A Learner for `BiomassModel`."
     model, loss = build_model(cfg, sum(aux.widths) if aux else 0), make_loss(cfg.loss)
-    if cfg.grad_checkpointing: model.backbone.set_grad_checkpointing(True)
+    if cfg.grad_checkpointing:
+        model.backbone.set_grad_checkpointing(True)
+        _norms_once(model.backbone)
     scale = start_heads(model, dls.train_ds.targets) if cfg.fit_heads else 1.
     if start:  # the auxiliary outputs were not kept
         model.load_state_dict(load_weights(build_model(cfg), start).state_dict(), strict=False)
@@ -69,7 +81,8 @@ def biomass_learner(
         dls, model, loss_func=AuxLoss(loss, aux) if aux else loss, splitter=splitter,
         opt_func=partial(Adam, mom=.9, sqr_mom=.999, eps=1e-8, decouple_wd=True),
         lr=np.array([*backbone, cfg.lr, cfg.lr*scale]), wd=cfg.wd, wd_bn_bias=True,
-        metrics=AccumMetric(weighted_r2, flatten=False, invert_arg=True), **kwargs)
+        metrics=AccumMetric(weighted_r2, flatten=False, invert_arg=True), train_bn=False,
+        **{**kwargs, 'cbs': [HalfTargets(), *kwargs.get('cbs', ())]})
 
 # %% ../nbs/03_train.ipynb #d11f3a82
 def _optional(cfg, seed, device, seconds):
@@ -107,16 +120,27 @@ def train_fold(
     return learn
 
 # %% ../nbs/03_train.ipynb #c7624b47
+def _map_store(run, start, keys):
+    "The maps of photos after the frozen stages."
+    cfg, known = run.config, run.trained_on
+    model = build_model(cfg)
+    if start: load_weights(model, start)
+    model.to(run.device or default_device())
+    return MapStore(model, run.decoded, cfg.variants, cfg.tfms, known['mean'], known['std']).add(keys)
+
+# %% ../nbs/03_train.ipynb #6a35e6d2
 def _member_learner(df, run, member):
     "The Learner of a member, and the callbacks of its training."
     cfg, known, seed = run.config, run.trained_on, member.seed(run.config)
     if 'learner' in df: df = df[df.learner.isin([-1, member.fold])]
     wanted = cfg.intervals or cfg.metadata
     aux = AuxTargets(df[df.fold != member.fold], cfg.intervals, cfg.metadata) if wanted else None
-    dls = dataloaders(df, run.decoded, member.fold, cfg.tfms, cfg.bs, known['mean'], known['std'], seed,
-                      whole=cfg.stream == 'whole', aux=aux and aux.encode, device=run.device)
-    torch.manual_seed(seed)  # weights and dropout; order and augmentation have keys of their own
     start = cfg.start and Path(cfg.start)/f'{member.name}.safetensors'
+    decoded, stats = run.decoded, (known['mean'], known['std'])
+    if cfg.frozen: decoded, stats = _map_store(run, start, df.key), ((0.,), (1/255,))  # maps are not normalised
+    dls = dataloaders(df, decoded, member.fold, cfg.tfms, cfg.bs, *stats, seed, whole=cfg.stream == 'whole',
+                      aux=aux and aux.encode, device=run.device)
+    torch.manual_seed(seed)  # weights and dropout; order and augmentation have keys of their own
     learn = biomass_learner(dls, cfg, aux, start, path=run.path)
     if rank_distrib(): torch.manual_seed(seed + 10**6*rank_distrib())  # each process drops out other features
     return learn, _member_callbacks(run, member, learn.lr, dls.device)
@@ -139,6 +163,9 @@ def _read_photos(data, cfg, run):
     df = assign_folds(df, cfg.n_folds, cfg.seed, cfg.leaky) if cfg.n_folds else df.assign(fold=-1)
     if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
     build_model(cfg), make_loss(cfg.loss)
+    if cfg.frozen and not (cfg.start or pretrained_file(cfg.backbone, cfg.weights)):
+        raise DataError(f'{cfg.backbone}: frozen stages of random weights see nothing; give pretrained weights, '
+                        'or freeze none', 'weights', 'frozen')
     df['path'] = find_photos(df, data)
     df['key'] = PhotoStore(cfg.img_size, run.store).add(df.path)
     return df
