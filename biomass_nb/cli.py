@@ -84,7 +84,7 @@ def command(
 def biomass_demo(
     out:str='demo', # Folder to make: data, run, submission.csv, predictions.png
     quick:bool=False, # Fewer photos and epochs: seconds instead of minutes
-    views:str='flip3', # Views at prediction: none, flip3, d4
+    views:str=None, # Views at prediction: none, flip3, d4; default flip3, or none with --quick
     **fields, # Of the config
 ):
     "The main job on drawn quadrats: train, predict photos of other sites, submit, compare with guesses."
@@ -163,9 +163,10 @@ def biomass_pseudo(
     rounds:int=3, # How many
     share:float=.3, # Of the test photos to pseudo-label in each, those that the last round is surest of
     start:str='fresh', # Train anew (fresh), or train the members of the last round on (last)
-    teachers:str='all', # Who labels for the member of a fold: all, or unseen (those that have not seen it)
+    teachers:str='unseen', # Who labels for the member of a fold: unseen (those that have not seen it), or all
     samples:int=10, # Of dropout, whose spread tells how sure a member is; 0: the spread over folds and views
-    stop:bool=False, # End after a round that lowers the out-of-fold score
+    by:str='grams', # Take the least spread: grams, relative (to the total), strata (in quarters of the total)
+    stop:bool=False, # End after a round that lowers the out-of-fold score, which needs unseen teachers
     jobs:int=None, # Members trained side by side; default one for each GPU
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
 ):
@@ -176,9 +177,11 @@ def biomass_pseudo(
     from biomass_nb.run import Run
     check_writable(f'{out}/rounds.csv')
     table = iterate(data, Run(run, store), read_test(data), out, rounds, share, start, teachers, samples,
-                    stop, jobs=jobs)
-    best = table.run[table.weighted_r2.fillna(0).idxmax()]
-    print(f'\n{table.to_string()}\n\nthe table is in {out}/rounds.csv; the best round out of fold is {best}')
+                    stop, jobs=jobs, by=by)
+    said = 'rounds have no score'
+    if table.weighted_r2[1:].notna().any():
+        said = f'best round out of fold is {table.run[table.weighted_r2.idxmax()]}'
+    print(f'\n{table.to_string()}\n\nthe table is in {out}/rounds.csv; the {said}')
 
 # %% ../nbs/cli.ipynb #00ab71c8
 def _write(out, data, df, preds, bounds, coverage):

@@ -55,6 +55,7 @@ class TrainConfig:
                         names='model_film.HEADS')
     dropout: float = _option(.1, 'Before the heads and within them', low=0, below=1)
     fit_heads: bool = _option(False, 'Start the heads at the training means, in units of the training spread')
+    ridge: float = _option(0., 'Penalty of a ridge regression, as which a density head begins; 0: none', low=0)
     frozen: int = _option(0, 'Stages of the backbone that are never trained; their maps are kept', low=0,
                           high=99)
     variants: int = _option(8, 'Augmented variants of each photo whose maps are kept', low=1, high=1000)
@@ -104,12 +105,16 @@ def _preset(**changes):
 _DEMO = dict(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=24, bs=8, lr=1e-3,
              backbone_lr=3e-3, wd=1e-2, warmup=3., tfms='heavy', fit_heads=True, keep='last')
 _GOLD = dict(tfms='heavy', mix=.5, loss='combined')
+_PRETRAINED = dict(backbone='tf_efficientnet_lite0', img_size=448, frozen=6, norms='frozen',
+                   head='half_density', fit_heads=True, ridge=.3, loss='smooth_l1', epochs=40, lr=5e-5,
+                   backbone_lr=1e-4, wd=1e-2, clip=5., warmup=4., ema=.99, keep='last')
 PRESETS = dict(
     baseline=_preset(),
     gold=_preset(**_GOLD),
     gold_16gb=_preset(**_GOLD, grad_checkpointing=True),
     demo=_preset(**_DEMO),
     small=_preset(**{**_DEMO, **dict(epochs=12, n_folds=5, n_seeds=5)}),
+    pretrained=_preset(**_PRETRAINED),
 )
 
 # %% ../nbs/02c_config.ipynb #cf77d765

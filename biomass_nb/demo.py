@@ -14,7 +14,7 @@ from .core import check_name
 from .data import TARGETS, find_photos, groups_of, mean_grams, read_test, read_train
 from .data import write_submission
 from .features.embed import extract
-from .features.head_run import colour_floor
+from .features.head_run import HeadRun, colour_floor, train_heads
 from .features.heads import ridge_head
 from .losses import weighted_r2
 from .report.figures import plot_predictions
@@ -38,17 +38,23 @@ def demo_table(
     train, # Its training photos, with `path` and `fold`
     test, # Test photos with their true grams, State and `path`
     preds, # (N, 5) predicted grams of the test photos
+    frozen=None, # `HeadRun` on the same folds
 ): # Weighted R2 of the network and of guesses, out of fold and on test
     "The network's scores beside those of guesses that look at no photo, or at its colours alone."
     floor, colours = _colours(run, train, test)
     y = test[list(TARGETS)].to_numpy()
     guesses = dict(zeros=0*y, target_means=mean_grams(train, test), state_means=mean_grams(train, test, True))
-    on_test = {k: weighted_r2(y, p) for k, p in dict(model=preds, colour=colours, **guesses).items()}
-    out_of_fold = {'model': run.summary['weighted_r2'], 'colour': floor, **run.summary['trivial']}
-    return pd.DataFrame({'out of fold': out_of_fold, 'test': on_test}).round(3)
+    on_test = {'fine-tuned': preds, 'colour': colours, **guesses}
+    out_of_fold = {'fine-tuned': run.summary['weighted_r2'], 'colour': floor, **run.summary['trivial']}
+    if frozen:
+        on_test['frozen'] = frozen.predict(test.path, 'none')
+        out_of_fold['frozen'] = frozen.summary['weighted_r2']
+    scores = {k: weighted_r2(y, p) for k, p in on_test.items()}
+    return pd.DataFrame({'out of fold': out_of_fold, 'test': scores}).loc[list(on_test)].round(3)
 
 # %% ../nbs/demo.ipynb #b2a370b8
-_QUICK = dict(epochs=7, n_folds=2, img_size=96, bs=4, tfms='light')
+_FULL = dict(epochs=6, n_folds=3, img_size=160, variants=4, warmup=1.)
+_QUICK = {**_FULL, **dict(epochs=3, img_size=192, variants=1)}
 
 def _draw(folder, quick, seed):
     "Training and test quadrats of different sites."
@@ -60,25 +66,28 @@ def _draw(folder, quick, seed):
 
 # %% ../nbs/demo.ipynb #50f164b6
 def run_demo(
-    out, # Folder to make: data/, run/ with its report.html, submission.csv, predictions.png
+    out, # Folder to make: data/, frozen/, run/ with its report.html, submission.csv, predictions.png
     quick:bool=False, # Fewer photos and epochs: seconds instead of minutes
-    views:str='flip3', # Views of the prediction
+    views:str=None, # Views of the prediction; None: flip3, or none if it shall be quick
     verbose:bool=True, # Print progress
     **changes, # Fields of `TrainConfig` to change; seed also draws other quadrats
 ): # The table of `demo_table`
     "Draw quadrats, train, predict photos of other sites, write a submission, a report, and a figure."
     out, given = Path(out), {k: v for k, v in changes.items() if v is not None}
-    cfg = make_config('demo', **{**(_QUICK if quick else {}), **given})
-    check_name(views, VIEWS, 'view', 'views')
+    cfg = make_config('pretrained', **{**(_QUICK if quick else _FULL), **given})
+    views = check_name(views or ('none' if quick else 'flip3'), VIEWS, 'view', 'views')
     build_model(cfg)  # a backbone that cannot be built shows before anything is drawn
     data, test = _draw(out/'data', quick, cfg.seed)
-    run = Run(out/'run', store=out/'store')
+    frozen, run = HeadRun(out/'frozen', store=out/'store'), Run(out/'run', store=out/'store')
+    seen = train_heads(data, frozen, cfg.backbone, cfg.weights, n_folds=cfg.n_folds, seed=cfg.seed,
+                       img_size=cfg.img_size, heads=['ridge'] if quick else ['ridge', 'kernel'], verbose=False)
+    if verbose: print(f"frozen: pooled out-of-fold weighted R2 {seen['weighted_r2']}", flush=True)
     train_folds(data, run, cfg, verbose)
     preds = run.predict(test.path, views)
     write_submission(out/'submission.csv', test.image_id, preds, data)
     axs = plot_predictions(test[list(TARGETS)], preds, test.State, 'test photos of other sites')
     axs[0].figure.savefig(out/'predictions.png', dpi=110)
     train = run.training_photos(data)
-    run.out_of_fold('flip3', train)
-    write_report([run], data=data)
-    return demo_table(run, train, test, preds)
+    if not quick: run.out_of_fold('flip3', train)
+    write_report([run], data=None if quick else data)  # photos and maps take time
+    return demo_table(run, train, test, preds, frozen)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HEADS', 'STREAMS', 'NORMS', 'create_backbone', 'set_img_size', 'data_config', 'lower_part', 'upper_part', 'FiLM',
            'PooledHead', 'FiLMHead', 'BiomassModel', 'feature_map', 'DensityHead', 'HalfDensityHead', 'load_weights',
-           'load_backbone', 'param_groups', 'start_heads', 'fold_norms']
+           'load_backbone', 'param_groups', 'start_heads', 'start_as_ridge', 'fold_norms']
 
 # %% ../nbs/01_model_film.ipynb #5ce6f7ed
 import sys
@@ -393,6 +393,27 @@ def start_heads(
         b.fill_(m + log(-expm1(-m)))  # the inverse of softplus
         w.mul_(s)
     return std.mean().item()
+
+# %% ../nbs/01_model_film.ipynb #1e9beb92
+@torch.no_grad()
+def start_as_ridge(
+    model:BiomassModel, # With a density head; changed in place
+    batches, # Of left, right, (B, 5) grams: the training photos
+    penalty, # Of the regression, in units of the mean squared norm of the centred features
+):
+    "Let a density head begin as ridge regression on pooled features (Hoerl and Kennard 1970)."
+    from sklearn.linear_model import Ridge
+    if not hasattr(model.head, 'maps'):
+        raise DataError('only a density head can begin as ridge regression; take density', 'head', 'ridge')
+    pooled, y, streams = [], [], 2 - model.whole
+    for left, right, grams, *_ in batches:
+        pooled.append(sum(f.float().mean((2, 3)) for f in model.eval().features(left, right)).cpu()/streams)
+        y.append(grams[:, :3].cpu()/streams)
+    x = torch.cat(pooled).numpy()
+    ridge = Ridge(penalty*((x - x.mean(0))**2).sum(1).mean()).fit(x, torch.cat(y).numpy())
+    density = model.head.density
+    density.weight.copy_(torch.from_numpy(ridge.coef_)[..., None, None])
+    density.bias.copy_(torch.from_numpy(ridge.intercept_))
 
 # %% ../nbs/01_model_film.ipynb #49c94e04
 def fold_norms(

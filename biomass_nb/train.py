@@ -8,6 +8,7 @@ __all__ = ['ResumableLearner', 'biomass_learner', 'train_fold', 'train_folds', '
 # %% ../nbs/03_train.ipynb #ca84ba1b
 import os
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,11 @@ from .core import write_json
 from .data import TARGETS, assign_folds, find_photos, read_table, read_train, write_table
 from .frozen import MapStore
 from .losses import make_loss, weighted_r2
-from .model_film import load_weights, param_groups, start_heads
+from .model_film import load_weights, param_groups, start_as_ridge, start_heads
 from .photos import PhotoStore, cache_dir, dataloaders
 from .pretrained import pretrained_file
-from .run import Member, Run, build_model, photo_changes, score_table
+from .run import Member, Run, build_model, photo_changes, predict_batches, score_table
+from .views import AskViews
 from fastai.callback.core import CancelEpochException
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
@@ -59,6 +61,13 @@ def _norms_once(backbone):
         if isinstance(m, nn.modules.batchnorm._BatchNorm) and name.startswith(('blocks', 'stages', 'layer')):
             m.momentum = 1 - (1 - m.momentum)**.5
 
+# %% ../nbs/03_train.ipynb #dd86eca7
+def _as_they_are(dls):
+    "The training photos in batches, neither augmented nor shuffled."
+    ds = copy(dls.train_ds)
+    ds.tfms = None
+    return dls.train.new(ds, shuffle=False, drop_last=False)
+
 # %% ../nbs/03_train.ipynb #33179952
 def biomass_learner(
     dls, # `DataLoaders` of (left, right, targets), as `biomass_nb.photos.dataloaders` makes them
@@ -75,6 +84,7 @@ def biomass_learner(
     scale = start_heads(model, dls.train_ds.targets) if cfg.fit_heads else 1.
     if start:  # the auxiliary outputs were not kept
         model.load_state_dict(load_weights(build_model(cfg), start).state_dict(), strict=False)
+    if cfg.ridge and not start: start_as_ridge(model, _as_they_are(dls), cfg.ridge)
     splitter = partial(param_groups, layers=cfg.layer_decay < 1)
     backbone = cfg.backbone_lr*cfg.layer_decay**np.arange(len(splitter(model)) - 2)[::-1]
     return ResumableLearner(
@@ -96,6 +106,20 @@ def _optional(cfg, seed, device, seconds):
     if (precision := pick_precision(cfg.precision, device)) != 'fp32': yield HalfPrecision(precision)
     if num_distrib() > 1: yield distributed_trainer(find_unused=cfg.freeze_epochs > 0)
 
+# %% ../nbs/03_train.ipynb #815eb7fc
+def _last_part(run, member): return run/f'{member.name}.last.partial.safetensors'
+
+def _predict_last(df, run, member):
+    "Write what the weights of the last epoch predict for the member's fold, and remove these weights."
+    cfg, part, rows = run.config, _last_part(run, member), df[df.fold == member.fold]
+    if not part.exists(): return  # another epoch cannot have been kept, or it was done before a kill
+    dl = run.loader(rows.key, 2*cfg.bs)
+    model = load_weights(build_model(replace(cfg, weights='random')), part)
+    batches = predict_batches(model, dl, AskViews('none'), pick_precision(cfg.precision, dl.device))
+    grams = dict(zip(TARGETS, np.concatenate(list(batches), 1)[0].T))
+    write_table(run/f'{member.name}.last.csv', rows[['image_id']].assign(**grams))
+    part.unlink()
+
 # %% ../nbs/03_train.ipynb #6b0aedd3
 def train_fold(
     df, # Photos with targets, `fold`, `key`, and perhaps `learner`: the only fold to train on it, -1 for any
@@ -114,6 +138,7 @@ def train_fold(
     if stop.over:
         raise OutOfTime(f'{member.name}: time is up in epoch {learn.epoch + 1} of {run.config.epochs}')
     if not rank_distrib():
+        _predict_last(df, run, member)
         os.replace(run/f'{member.name}.partial.safetensors', run/f'{member.name}.safetensors')
         (run/f'{member.name}.resume.safetensors').unlink()
     distrib_barrier()
@@ -137,7 +162,8 @@ def _member_learner(df, run, member):
     aux = AuxTargets(df[df.fold != member.fold], cfg.intervals, cfg.metadata) if wanted else None
     start = cfg.start and Path(cfg.start)/f'{member.name}.safetensors'
     decoded, stats = run.decoded, (known['mean'], known['std'])
-    if cfg.frozen: decoded, stats = _map_store(run, start, df.key), ((0.,), (1/255,))  # maps are not normalised
+    if cfg.frozen:
+        decoded, stats = _map_store(run, start, df.key), ((0.,), (1/255,))  # which leave maps as they are
     dls = dataloaders(df, decoded, member.fold, cfg.tfms, cfg.bs, *stats, seed, whole=cfg.stream == 'whole',
                       aux=aux and aux.encode, device=run.device)
     torch.manual_seed(seed)  # weights and dropout; order and augmentation have keys of their own
@@ -150,10 +176,12 @@ def _member_callbacks(run, member, lr, device):
     cfg, part = run.config, lambda ending: run/f'{member.name}.{ending}'
     header = dict(config=asdict(cfg), fold=member.fold, version=__version__)
     keep = KeepWeights(part('partial.safetensors'), header, cfg.keep)
+    chosen = cfg.keep == 'best' and member.fold is not None
+    last = [KeepWeights(_last_part(run, member), header, 'last')] if chosen else []
     checkpoint = Checkpoint(part('resume.safetensors'), part('csv'), keep)
     seconds = read_table(checkpoint.history).seconds.sum() if checkpoint.path.exists() else 0.
     schedule = warmup_cosine(lr, cfg.epochs, cfg.warmup)
-    return [SetEpoch(), Timing(), StopOnNaN(checkpoint.path), schedule, keep, checkpoint,
+    return [SetEpoch(), Timing(), StopOnNaN(checkpoint.path), schedule, keep, *last, checkpoint,
             *_optional(cfg, member.seed(cfg), device, seconds)]
 
 # %% ../nbs/03_train.ipynb #a9445bdd
@@ -164,8 +192,8 @@ def _read_photos(data, cfg, run):
     if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
     build_model(cfg), make_loss(cfg.loss)
     if cfg.frozen and not (cfg.start or pretrained_file(cfg.backbone, cfg.weights)):
-        raise DataError(f'{cfg.backbone}: frozen stages of random weights see nothing; give pretrained weights, '
-                        'or freeze none', 'weights', 'frozen')
+        raise DataError(f'{cfg.backbone}: frozen stages of random weights see nothing; '
+                        'give pretrained weights, or freeze none', 'weights', 'frozen')
     df['path'] = find_photos(df, data)
     df['key'] = PhotoStore(cfg.img_size, run.store).add(df.path)
     return df
@@ -221,13 +249,20 @@ def _costs(histories):
     seconds = round(float(sum(h.seconds.sum() for h in histories.values())), 1)
     return dict(seconds=seconds, **peaks, input_wait={k: h.input_wait.tolist() for k, h in histories.items()})
 
+def _last_score(run, df):
+    "The pooled score of the last epochs, if the members have left it."
+    paths = [run/f'{m.name}.last.csv' for m in run.members]
+    if not all(o.exists() for o in paths): return {}
+    grams = pd.concat(map(read_table, paths)).groupby('image_id')[list(TARGETS)].mean()  # over seeds
+    return dict(weighted_r2_last=score_table(df, grams.loc[df.image_id].to_numpy())['weighted_r2'])
+
 def _summarise(run, df):
     "Score the run, and write `oof.csv` and `summary.json`."
     scores = dict(weighted_r2=None)
     if run.config.n_folds:
         columns = [f'pred_{t}' for t in TARGETS]
         oof = run.out_of_fold('none', df)
-        scores = score_table(df, oof[columns].to_numpy())
+        scores = score_table(df, oof[columns].to_numpy()) | _last_score(run, df)
         if not rank_distrib(): write_table(run/'oof.csv', oof[['image_id', 'fold', *TARGETS, *columns]])
     costs = _costs({m.name: read_table(run/f'{m.name}.csv') for m in run.members})
     summary = dict(**scores, means=df[list(TARGETS)].mean().to_dict(), photos=len(df), seed=run.config.seed,

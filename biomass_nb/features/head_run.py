@@ -17,7 +17,7 @@ from ..core import kept_path, only_one, write_json
 from ..data import TARGETS, assign_folds, find_photos, groups_of, read_test, read_train, write_table
 from ..ensemble import blend
 from .embed import DEPTHS, AskFrozen, backbone_stats, extract
-from .embed import weights_digest, write_features
+from .embed import frozen_weights, weights_digest, write_features
 from .heads import REGRESSIONS, head_oof, ridge_head, stack_of
 from ..losses import weighted_r2
 from ..model_film import STREAMS
@@ -210,7 +210,7 @@ def train_heads(
     data, # Folder with `train.csv` and the photos
     run, # Run to make, or to go on with: a path or a `HeadRun`
     backbone='colour', # A model of timm, or colour
-    weights=None, # File with its weights
+    weights=None, # File or folder of its weights; None: those of an installed package
     stream='halves', # halves, whole, or both
     heads=('ridge', 'kernel'), # Of `REGRESSIONS`
     n_folds=5, # Folds to score on
@@ -222,8 +222,9 @@ def train_heads(
 ): # dict: the run's summary, as in `summary.json`; `heads` has the score of each head and of their blend
     "Fit heads to the features of a frozen backbone, and score them out of fold."
     run, size = HeadRun(run), img_size or backbone_stats(backbone)['img_size']
-    settings = dict(kind='features', backbone=backbone, weights=str(weights or ''), stream=stream,
-                    img_size=size, depths=list(DEPTHS), precision=precision, heads=list(heads),
+    file = frozen_weights(backbone, weights)
+    settings = dict(kind='features', backbone=backbone, weights=str(file or ''), stream=stream, img_size=size,
+                    depths=list(DEPTHS), precision=precision, heads=list(heads),
                     n_folds=n_folds, seed=seed)
     df = _read_photos(data, run, settings, bs)
     with only_one(run.path):
@@ -261,4 +262,7 @@ def score_beside(
     floor = colour_floor(run.training_photos(data), run.settings['img_size'], run.store)
     others = {'ridge on colours': round(floor, 4), **run.summary['trivial']}
     listed = ', '.join(f'{k} {v}'.replace('_', ' ') for k, v in others.items())
-    return f"pooled out-of-fold weighted R2 {run.summary['weighted_r2']} ({listed})"
+    last = run.summary.get('weighted_r2_last')  # only if another epoch may have been kept
+    chosen = '' if last is None else (f'{last} in the last epoch: the rest comes from choosing the epoch on '
+                                      'the same photos; ')
+    return f"pooled out-of-fold weighted R2 {run.summary['weighted_r2']} ({chosen}{listed})"

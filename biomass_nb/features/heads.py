@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold, PredefinedSplit, cross_val_predict
+from sklearn.model_selection import GroupKFold, ParameterGrid, PredefinedSplit, cross_val_predict
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
@@ -89,13 +89,10 @@ class GramHead(Head):
 
     def _fit(self, X, parts, groups):
         folds = group_folds(groups, self.folds)
-        score = lambda model, X, y: weighted_r2(as_grams(y), as_grams(model.predict(X)))
-        best = clone(self.estimator)
-        if self.grid:
-            search = GridSearchCV(best, self.grid, scoring=score, cv=folds, refit=False)
-            best.set_params(**search.fit(X, parts).best_params_)
-        self.oof_ = as_grams(cross_val_predict(best, X, parts, cv=folds))
-        self.model_ = best.fit(X, parts)
+        models = [clone(self.estimator).set_params(**o) for o in ParameterGrid(self.grid or {})]
+        oof = [as_grams(cross_val_predict(model, X, parts, cv=folds)) for model in models]
+        best = np.nan_to_num([weighted_r2(as_grams(parts), o) for o in oof], nan=-np.inf).argmax()
+        self.model_, self.oof_ = models[best].fit(X, parts), oof[best]
 
     def _grams(self, X): return as_grams(self.model_.predict(X))
 

@@ -135,12 +135,21 @@ def _changes(r):
     try: r.photos
     except DataError as e: yield f'This report is about the photos and labels as they were in training. {e}.'
 
+# %% ../../nbs/report/sections.ipynb #61fa1891
+def _taught(r):
+    "What is to be said of pseudo-labels that are the same for the members of all folds."
+    for path in [run.path/'pseudo.csv' for run in _runs(r) if isinstance(run, Run)]:
+        if path.exists() and (read_table(path).learner == -1).any():
+            yield (f'{path.parent.name} learned from pseudo-labels that are the same for all folds. If '
+                   'members gave them that had seen the photos of this report, the score is too high.')
+
 # %% ../../nbs/report/sections.ipynb #ea3e3e43
 def findings(
     r:Result, # What is reported on
 ): # Generator of sentences
     "What a reader of the score must know."
     yield from _changes(r)
+    yield from _taught(r)
     if r.table.fold.groupby(r.groups).nunique().max() > 1:
         yield ('The folds split sites: photos of one site and day are in several folds, so this score is too '
                'high. Train with folds that keep each site whole.')
@@ -181,6 +190,17 @@ def _scored(r, preds, marked, more=()):
     return dict(draw=partial(plot_scores, scores, draws, marked),
                 alt=f'Weighted R², with 95% intervals: {said}')
 
+# %% ../../nbs/report/sections.ipynb #77557f7a
+def _last_epoch(r):
+    "A sentence on the score of the last epoch, if the photos that score have chosen another one."
+    runs = {run.name: run.summary for run in _runs(r) if isinstance(run, Run)}
+    last = {k: s['weighted_r2_last'] for k, s in runs.items() if s.get('weighted_r2_last') is not None}
+    if not last: return ''
+    pairs = ', '.join(f"{f'{k} ' if len(runs) > 1 else ''}{v:.3f} instead of {runs[k]['weighted_r2']:.3f}"
+                      for k, v in last.items())
+    return (' The photos that score a model chose its epoch, so the score is too high; '
+            f'in the last epoch it is {pairs}.')
+
 # %% ../../nbs/report/sections.ipynb #cb6ba31b
 @section('The score')
 def score_section(
@@ -193,7 +213,8 @@ def score_section(
         shows='The weighted R² of all photos together, each predicted out of fold, beside guesses that use '
               f'no photo{" and ridge regression on colours alone" if colours else ""}. Lines are 95% '
               'intervals from a bootstrap of sites. All zeros would score '
-              f'{weighted_r2(r.y, 0*r.y):.2f}. In the table, GDM is green dry matter: green + clover.',
+              f'{weighted_r2(r.y, 0*r.y):.2f}. In the table, GDM is green dry matter: green + clover.'
+              + _last_epoch(r),
         bad="the model's interval reaches the guesses.",
         **_scored(r, {r.name: r.preds, **guesses}, r.name, colours), table=_target_table(r))
 
@@ -457,13 +478,14 @@ def round_section(
     table, # Of the rounds, as `biomass_nb.pseudo.iterate` leaves it
     results, # The `Result` of each round
 ): # `Section`
-    "The scores of rounds of pseudo-labels."
-    preds = {f'round {i}': r.preds for i, r in zip(table.index, results)}
-    best = list(preds)[np.argmax([r.score for r in results])]
+    "The scores of rounds of pseudo-labels. A round whose score would mislead has none in the table."
+    scored = [(i, r) for i, r in zip(table.index, results) if np.isfinite(table.weighted_r2[i])]
+    preds = {f'round {i}': r.preds for i, r in scored}
+    best = list(preds)[np.argmax([r.score for _, r in scored])]
     return dict(
         shows='The out-of-fold score of round 0, which labelled first, and of each round of pseudo-labels, '
               'with 95% intervals from a bootstrap of sites. The table has the number of pseudo-labelled '
-              'photos.',
+              'photos. A round that learned from members that had seen the photos has no score.',
         bad='scores that fall from round to round: the model learns from its own mistakes.',
         **_scored(results[0], preds, best), table=table[['weighted_r2', 'gain', 'photos']].rename_axis(None))
 
