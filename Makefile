@@ -19,7 +19,7 @@ wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and 
 	$(BIN)/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/pip install --quiet --upgrade pip
-	.venv-wheel/bin/pip install --quiet dist/*.whl
+	.venv-wheel/bin/pip install --quiet "$$(echo dist/*.whl)[pretrained]"
 	.venv-wheel/bin/python .ci/versions.py
 	cd dist && ../.venv-wheel/bin/biomass_demo --quick --out demo
 # Newer versions of fastcore spell --bad_photos as --bad-photos; both have to be understood.

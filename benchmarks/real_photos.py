@@ -66,7 +66,7 @@ def plain_fastai(job):
     from fastai.vision import all as v
     grams, epochs, size = np.zeros((len(job.df), 5)), *((1, 64) if job.quick else (20, 448))
     squashed = job.folder/'squashed'
-    squashed.mkdir(parents=True, exist_ok=True)
+    squashed.mkdir(exist_ok=True)
     for name, path in zip(job.df.image_id, job.paths):
         Image.open(path).convert('RGB').resize((size, size)).save(squashed/f'{name}.png')
 
@@ -124,6 +124,7 @@ def interval(df, grams, draws=500):
 def one_seed(job, out, wanted):
     "Add the rows of a seed to the table in `out`."
     kept = job.folder/'grams.npz'
+    job.folder.mkdir(parents=True, exist_ok=True)
     done = dict(np.load(kept)) if kept.exists() else {}
     table = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=['seed', 'predictor'])
     known = set(table.predictor[table.seed == job.seed])

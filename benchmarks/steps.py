@@ -37,7 +37,7 @@ def one_seed(seed, folder, numbers=(240, 80, 20, 8), **small):
     yield 'combined loss', drawn.score(grams(train('combined', mix=.5, loss='combined')))
     others = [train(backbone, backbone=backbone, mix=.5) for backbone in BACKBONES]
     yield 'three backbones', drawn.score(blend([grams(run) for run in (heavy, *others)]))
-    iterate(drawn.data, heavy, drawn.test, folder/'rounds', rounds=1, verbose=False)
+    iterate(drawn.data, heavy, drawn.test, folder/'rounds', rounds=1, teachers='all', verbose=False)
     yield 'pseudo-labels', drawn.score(grams(Run(folder/'rounds'/'round1', heavy.store)))
 
 

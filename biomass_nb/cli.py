@@ -342,8 +342,11 @@ def biomass_weights(
     "Fetch pretrained weights for a dataset that is attached where there is no network."
     from biomass_nb.kaggle.places import PRETRAINED
     from biomass_nb.kaggle.weights import download_weights, weights_table
+    from biomass_nb.pretrained import packaged_table
     names = backbone or tuple(PRETRAINED)
-    if list: return print(weights_table(names).to_string())
+    if list:
+        print(weights_table(names).to_string())
+        return print(f'\nneeds no download, if the package is installed:\n{packaged_table().to_string()}')
     print(f'{download_weights(out, names).to_string()}\n\n{out} is complete; '
           f'pack it with biomass_pack --weights {out}')
 
