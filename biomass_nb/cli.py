@@ -133,7 +133,7 @@ def biomass_check(
 def biomass_train(
     data:str='data', # Folder with train.csv and the photos
     out:str='run', # Run folder to make, or to go on with
-    preset:str='baseline', # Named config that the flags change: demo, small, baseline, gold, gold_16gb
+    preset:str=None, # demo, small, baseline (default), gold, gold_16gb, pretrained (default without a GPU)
     jobs:int=None, # Members trained side by side; default one for each GPU
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
     **fields, # Of the config
@@ -143,6 +143,8 @@ def biomass_train(
     from biomass_nb.features.head_run import score_beside
     from biomass_nb.paddock.likeness import training_features
     from biomass_nb.train import Run, make_config, train_folds
+    from torch.cuda import is_available
+    preset = preset or ('baseline' if is_available() else 'pretrained')
     cfg, run = make_config(preset, **fields), Run(out, store)
     check_writable(f'{out}/config.json')
     summary = train_folds(data, run, cfg, jobs=jobs)
@@ -221,6 +223,8 @@ def biomass_predict(
     from biomass_nb.intervals import run_intervals
     from biomass_nb.run import open_run
     run, (df, photos, skip) = open_run(run, store), _test_photos(data, out, bad_photos)
+    if ttt and intervals:
+        warnings.warn('the intervals are calibrated on the run before test-time training', DataWarning)
     if ttt:
         from biomass_nb.pseudo import ttt_predict
         preds, spread = ttt_predict(run, data, df, f'{out}.ttt', Budget(ttt), views=views, skip_bad=skip)

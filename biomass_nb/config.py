@@ -40,24 +40,30 @@ def _check_option(f, value):
         if bound is not None and not ok(value, bound):
             raise DataError(f'config: {f.name}={value} must be {words} {bound:g}', f.name)
 
+# %% ../nbs/02c_config.ipynb #354d7d82
+class _Checked:
+    "A dataclass of options, which are checked when it is made."
+    def __post_init__(self):
+        for f in fields(self):
+            if f.type is float and type(getattr(self, f.name)) is int:
+                object.__setattr__(self, f.name, float(getattr(self, f.name)))
+            _check_option(f, getattr(self, f.name))
+
 # %% ../nbs/02c_config.ipynb #6590994b
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(_Checked):
     "Everything that decides about a run."
     # what is trained
     backbone: str = _option('vit_large_patch16_dinov3_qkvb', 'A timm model')
-    weights: str = _option('', 'Pretrained weights: a file, a folder of files, or random; empty: those of an '
-                               'installed package')
+    weights: str = _option('', 'Pretrained weights: file, folder, or random; empty: an installed package')
     start: str = _option('', 'Run folder whose models are trained on, with the same folds; empty: begin anew')
     img_size: int = _option(512, 'Side of a half in pixels', low=1, high=8192)
     stream: str = _option('halves', 'The backbone sees halves or the whole', names='model_film.STREAMS')
-    head: str = _option('film', 'How features become grams: film, concat, density, half_density',
-                        names='model_film.HEADS')
+    head: str = _option('film', 'film, concat, density, or half_density', names='model_film.HEADS')
     dropout: float = _option(.1, 'Before the heads and within them', low=0, below=1)
     fit_heads: bool = _option(False, 'Start the heads at the training means, in units of the training spread')
-    ridge: float = _option(0., 'Penalty of a ridge regression, as which a density head begins; 0: none', low=0)
-    frozen: int = _option(0, 'Stages of the backbone that are never trained; their maps are kept', low=0,
-                          high=99)
+    ridge: float = _option(0., 'Penalty of the ridge regression as which a head begins; 0: none', low=0)
+    frozen: int = _option(0, 'Stages of the backbone that are never trained', low=0, high=99)
     variants: int = _option(8, 'Augmented variants of each photo whose maps are kept', low=1, high=1000)
     norms: str = _option('train', 'Batch norms of the backbone: train, or frozen', names='model_film.NORMS')
     # on what
@@ -68,8 +74,7 @@ class TrainConfig:
     tfms: str = _option('light', 'Augmentation: none, light, heavy', names='photos.TFMS')
     mix: float = _option(0., 'Probability of MixUp or CutMix in a batch', low=0, high=1)
     # towards what
-    loss: str = _option('mse', 'mse, weighted_mse, huber, smooth_l1, r2, combined; or huber:delta=5',
-                        names='losses.LOSSES')
+    loss: str = _option('mse', 'mse, weighted_mse, huber:delta=5, smooth_l1, r2, …', names='losses.LOSSES')
     intervals: float = _option(0., 'Weight of the auxiliary classification into 7 intervals of grams', low=0)
     metadata: float = _option(0., 'Weight of the auxiliary NDVI, height, species and state', low=0)
     # how
@@ -88,12 +93,6 @@ class TrainConfig:
     keep: str = _option('best', 'Epoch that is kept: best by its score, or last', names=('best', 'last'))
     precision: str = _option('auto', "fp32, fp16, bf16, or auto: the GPU's best", names=PRECISIONS)
     grad_checkpointing: bool = _option(False, 'Less memory for a third more time')
-
-    def __post_init__(self):
-        for f in fields(self):
-            if f.type is float and type(getattr(self, f.name)) is int:
-                object.__setattr__(self, f.name, float(getattr(self, f.name)))
-            _check_option(f, getattr(self, f.name))
 
 # %% ../nbs/02c_config.ipynb #d34d199d
 def _preset(**changes):

@@ -44,8 +44,8 @@ def demo_table(
     floor, colours = _colours(run, train, test)
     y = test[list(TARGETS)].to_numpy()
     guesses = dict(zeros=0*y, target_means=mean_grams(train, test), state_means=mean_grams(train, test, True))
-    on_test = {'fine-tuned': preds, 'colour': colours, **guesses}
-    out_of_fold = {'fine-tuned': run.summary['weighted_r2'], 'colour': floor, **run.summary['trivial']}
+    on_test = {'network': preds, 'colour': colours, **guesses}
+    out_of_fold = {'network': run.summary['weighted_r2'], 'colour': floor, **run.summary['trivial']}
     if frozen:
         on_test['frozen'] = frozen.predict(test.path, 'none')
         out_of_fold['frozen'] = frozen.summary['weighted_r2']
@@ -80,7 +80,7 @@ def run_demo(
     data, test = _draw(out/'data', quick, cfg.seed)
     frozen, run = HeadRun(out/'frozen', store=out/'store'), Run(out/'run', store=out/'store')
     seen = train_heads(data, frozen, cfg.backbone, cfg.weights, n_folds=cfg.n_folds, seed=cfg.seed,
-                       img_size=cfg.img_size, heads=['ridge'] if quick else ['ridge', 'kernel'], verbose=False)
+                       img_size=cfg.img_size, heads=('ridge', 'kernel')[:2 - quick], verbose=False)
     if verbose: print(f"frozen: pooled out-of-fold weighted R2 {seen['weighted_r2']}", flush=True)
     train_folds(data, run, cfg, verbose)
     preds = run.predict(test.path, views)

@@ -40,7 +40,8 @@ def packaged_table(): # A row for each backbone: package, megabytes, licence, wh
     "The weights that packages bring."
     import pandas as pd
     rows = {k: dict(package=o.package, megabytes=o.megabytes, licence=o.licence,
-                    installed=find_spec(o.package.replace('-', '_')) is not None) for k, o in PACKAGED.items()}
+                    installed=find_spec(o.package.replace('-', '_')) is not None)
+            for k, o in PACKAGED.items()}
     return pd.DataFrame.from_dict(rows, orient='index')
 
 # %% ../nbs/00c_pretrained.ipynb #0e95346b
