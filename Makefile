@@ -22,7 +22,6 @@ wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and 
 	.venv-wheel/bin/pip install --quiet "$$(echo dist/*.whl)[pretrained]"
 	.venv-wheel/bin/python .ci/versions.py
 	cd dist && ../.venv-wheel/bin/biomass_demo --quick --out demo
-# Newer versions of fastcore spell --bad_photos as --bad-photos; both have to be understood.
 	cd dist && ../.venv-wheel/bin/biomass_ensemble --run demo/run --run demo/run2 --data demo/data \
 		--bad_photos mean 2>&1 | grep 'demo/run2/config.json: no such file'
 

@@ -30,7 +30,7 @@ def variants(
 @torch.inference_mode()
 def _maps(model, images, mean, std):
     "(n, 2, h, w, C) float16 of (n, 2, size, size, 3) uint8: what the frozen stages make of both halves."
-    n, device = len(images), next(model.parameters()).device
+    device = next(model.parameters()).device
     mean, std = (torch.tensor(o, device=device).mul(255).view(1, 3, 1, 1) for o in (mean, std))
     left, right = (torch.from_numpy(o).permute(0, 3, 1, 2).to(device).float().sub_(mean).div_(std)
                    for o in images.swapaxes(0, 1))
