@@ -61,6 +61,16 @@ def trained(data, path, **changes):
     return run
 
 
+def part_of(data, image_ids, folder):
+    "A folder with a train.csv of some photos of the folder `data`, which stay where they are."
+    rows = pd.read_csv(Path(data)/'train.csv', dtype=str, keep_default_na=False)
+    rows = rows[rows.image_path.map(lambda o: Path(o).stem).isin(set(image_ids))]
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [str(Path(data).resolve()/o) for o in rows.image_path]
+    rows.assign(image_path=paths).to_csv(folder/'train.csv', index=False)
+    return folder
+
+
 # --- Results that grow seed by seed
 
 def by_seed(doc, one_seed, columns, **quick):

@@ -64,7 +64,7 @@ def plain_fastai(job):
     import timm
     from biomass_nb.pretrained import timm_names
     from fastai.vision import all as v
-    grams, epochs, size = np.zeros((len(job.df), 5)), *((1, 64) if job.quick else (20, 448))
+    grams, epochs, size = np.zeros((len(job.df), 5)), *((1, 64) if job.quick else (20, 224))
     squashed = job.folder/'squashed'
     squashed.mkdir(exist_ok=True)
     for name, path in zip(job.df.image_id, job.paths):
@@ -112,13 +112,22 @@ def predictors(job, done):
     yield 'preset baseline', lambda: job.network('baseline', 'baseline', backbone=FROZEN[0], img_size=224)
 
 
-def interval(df, grams, draws=500):
-    "The 5% and 95% quantiles of the score over draws of sites."
+def interval(df, grams, over=None, draws=500):
+    "The 5% and 95% quantiles of the score over draws of sites, or of its gain over other grams."
     y, sites = df[list(TARGETS)].to_numpy(), groups_of(df)
+    score = lambda i: weighted_r2(y[i], grams[i]) - (0 if over is None else weighted_r2(y[i], over[i]))
     rows = {k: np.flatnonzero(sites == k) for k in sites.unique()}
     rng, names = np.random.default_rng(0), list(rows)
     drawn = (np.concatenate([rows[k] for k in rng.choice(names, len(names))]) for _ in range(draws))
-    return np.quantile([weighted_r2(y[i], grams[i]) for i in drawn], [.05, .95]).round(3)
+    return np.quantile([score(i) for i in drawn], [.05, .95]).round(3)
+
+
+def gain_row(df, grams, over):
+    "The score of grams and its gain over others, with the 90% interval of the gain from resampled sites."
+    y = df[list(TARGETS)].to_numpy()
+    low, high = interval(df, grams, over)
+    score, gain = weighted_r2(y, grams), weighted_r2(y, grams) - weighted_r2(y, over)
+    return dict(weighted_r2=round(score, 4), gain=round(gain, 4), low=low, high=high)
 
 
 def one_seed(job, out, wanted):
@@ -153,19 +162,25 @@ def last_line(table):
     return ', '.join(f'{k} {v:.3f}' for k, v in parts.items())
 
 
-def main():
-    p = parser(__doc__)
+def photo_parser(doc, script, seeds=3):
+    "A parser of the options of the benchmarks on real photos."
+    warnings.filterwarnings('ignore', message='.*differs from the sum')
+    p = parser(doc)
     p.add_argument('--data', required=True, help="folder with the competition's train.csv and photos")
-    p.add_argument('--out', default=str(Path(__file__).with_suffix('.csv')), help='the table')
-    p.add_argument('--work', default='real_photos_work', help='folder for runs and kept features')
-    p.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the folds')
-    p.add_argument('--only', nargs='+', help='predictors with one of these words in their name')
+    p.add_argument('--out', type=Path, default=Path(script).with_suffix('.csv'), help='the table')
+    p.add_argument('--work', type=Path, default='real_photos_work', help='folder for runs and kept features')
+    p.add_argument('--seeds', type=int, nargs='+', default=[*range(seeds)], help='seeds of the folds')
     p.add_argument('--threads', type=int, default=torch.get_num_threads(), help="PyTorch's")
+    return p
+
+
+def main():
+    p = photo_parser(__doc__, __file__)
+    p.add_argument('--only', nargs='+', help='predictors with one of these words in their name')
     o = p.parse_args()
     torch.set_num_threads(o.threads)
-    warnings.filterwarnings('ignore', message='.*differs from the sum')
     for seed in o.seeds[:1] if o.quick else o.seeds:
-        one_seed(Job(o.data, Path(o.work)/f'seed{seed}', seed, o.quick), Path(o.out), o.only)
+        one_seed(Job(o.data, o.work/f'seed{seed}', seed, o.quick), o.out, o.only)
     if not o.quick: print(last_line(pd.read_csv(o.out)))
 
 

@@ -256,13 +256,18 @@ def _last_score(run, df):
     grams = pd.concat(map(read_table, paths)).groupby('image_id')[list(TARGETS)].mean()  # over seeds
     return dict(weighted_r2_last=score_table(df, grams.loc[df.image_id].to_numpy())['weighted_r2'])
 
+def _teachers(run):
+    "Who made the pseudo-labels: all members, or for each member those that have not seen its held-out photos."
+    if not (path := run/'pseudo.csv').exists(): return {}
+    return dict(teachers='all' if (read_table(path).learner < 0).any() else 'unseen')
+
 def _summarise(run, df):
     "Score the run, and write `oof.csv` and `summary.json`."
     scores = dict(weighted_r2=None)
     if run.config.n_folds:
         columns = [f'pred_{t}' for t in TARGETS]
         oof = run.out_of_fold('none', df)
-        scores = score_table(df, oof[columns].to_numpy()) | _last_score(run, df)
+        scores = score_table(df, oof[columns].to_numpy()) | _last_score(run, df) | _teachers(run)
         if not rank_distrib(): write_table(run/'oof.csv', oof[['image_id', 'fold', *TARGETS, *columns]])
     costs = _costs({m.name: read_table(run/f'{m.name}.csv') for m in run.members})
     summary = dict(**scores, means=df[list(TARGETS)].mean().to_dict(), photos=len(df), seed=run.config.seed,

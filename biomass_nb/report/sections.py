@@ -191,14 +191,17 @@ def _scored(r, preds, marked, more=()):
                 alt=f'Weighted R², with 95% intervals: {said}')
 
 # %% ../../nbs/report/sections.ipynb #77557f7a
-def _last_epoch(r):
-    "A sentence on the score of the last epoch, if the photos that score have chosen another one."
+def _too_high(r):
+    "Sentences on why the score is too high, if it is."
     runs = {run.name: run.summary for run in _runs(r) if isinstance(run, Run)}
     last = {k: s['weighted_r2_last'] for k, s in runs.items() if s.get('weighted_r2_last') is not None}
-    if not last: return ''
+    taught = any(s.get('teachers') == 'all' for s in runs.values())
+    res = (' Pseudo-labels come from members that have seen the photos that score a model, '
+           'so the score is too high.' if taught else '')
+    if not last: return res
     pairs = ', '.join(f"{f'{k} ' if len(runs) > 1 else ''}{v:.3f} instead of {runs[k]['weighted_r2']:.3f}"
                       for k, v in last.items())
-    return (' The photos that score a model chose its epoch, so the score is too high; '
+    return (f'{res} The photos that score a model chose its epoch, so the score is too high; '
             f'in the last epoch it is {pairs}.')
 
 # %% ../../nbs/report/sections.ipynb #cb6ba31b
@@ -214,7 +217,7 @@ def score_section(
               f'no photo{" and ridge regression on colours alone" if colours else ""}. Lines are 95% '
               'intervals from a bootstrap of sites. All zeros would score '
               f'{weighted_r2(r.y, 0*r.y):.2f}. In the table, GDM is green dry matter: green + clover.'
-              + _last_epoch(r),
+              + _too_high(r),
         bad="the model's interval reaches the guesses.",
         **_scored(r, {r.name: r.preds, **guesses}, r.name, colours), table=_target_table(r))
 
