@@ -114,6 +114,11 @@ class AuxLoss(nn.Module):
         super().__init__()
         self.main, self.aux = main, aux
 
+    @property
+    def reduction(self): return self.main.reduction
+    @reduction.setter
+    def reduction(self, value): self.main.reduction = value
+
     def forward(self, preds, targets, aux=None):
-        if aux is None: return self.main(preds, targets)
+        if not isinstance(preds, tuple): return self.main(preds, targets)
         return self.main(preds[0], targets) + self.aux.loss(preds[1], aux)

@@ -33,9 +33,11 @@ def warmup_cosine(
 # %% ../nbs/02b_callbacks.ipynb #099ff188
 class SetEpoch(Callback):
     "Tell the training set which epoch it is."
-    def before_epoch(self): self.dls.train_ds.epoch = self.epoch
+    offset = 0  # epochs of earlier calls of `fit`
+    def before_epoch(self): self.dls.train_ds.epoch = self.offset + self.epoch
     def before_validate(self):
-        if self.epoch + 1 < self.n_epoch: self.dls.train.begin(self.epoch + 1)
+        if self.epoch + 1 < self.n_epoch: self.dls.train.begin(self.offset + self.epoch + 1)
+    def after_fit(self): self.offset += self.n_epoch
 
 # %% ../nbs/02b_callbacks.ipynb #3e71b9ba
 class StopOnNaN(Callback):
@@ -126,12 +128,14 @@ class Accumulate(Callback):
 
 # %% ../nbs/02b_callbacks.ipynb #2480bfd8
 class HalfTargets(Callback):
-    "Repeat the targets of a batch for as many answers as the model gives of each quadrat."
+    "For the loss, repeat the targets of a batch for each answer that the model gives of a quadrat."
     run_valid = False
     def after_pred(self):
         preds = self.pred[0] if isinstance(self.pred, tuple) else self.pred
-        n = len(preds)//len(self.yb[0])
+        self.once, n = self.yb, len(preds)//len(self.yb[0])
         self.learn.yb = tuple(y.repeat(n, *[1]*(y.ndim - 1)) for y in self.yb)
+
+    def after_loss(self): self.learn.yb = self.once
 
 # %% ../nbs/02b_callbacks.ipynb #777b8380
 class EMA(Callback):

@@ -4,25 +4,27 @@
 
 # %% auto #0
 __all__ = ['TFMS', 'load_photo', 'check_photos', 'halves', 'cache_dir', 'PhotoStore', 'photo_key', 'light_tfms', 'heavy_tfms',
-           'QuadratDataset', 'QuadratDL', 'dataloaders']
+           'QuadratDataset', 'QuadratDL', 'QuadratLoaders', 'dataloaders', 'show_quadrats']
 
 # %% ../nbs/00b_photos.ipynb #f04bfd49
 import hashlib, os, threading, warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
+from copy import copy, deepcopy
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from .core import DataError, DataWarning, atomic_path, check_name, progress
-from .data import TARGETS
+from .data import TARGETS, find_photos
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
-from fastai.torch_core import default_device, show_images, to_device
+from fastai.data.transforms import IntToFloatTensor, Normalize
+from fastai.torch_core import TensorImage, default_device, show_images, to_device
 from fastcore.basics import patch
 from fastcore.xdg import xdg_cache_home
+from fasttransform import Pipeline
 from PIL import Image, ImageOps
 
 # %% ../nbs/00b_photos.ipynb #f8be55f8
@@ -201,6 +203,13 @@ class QuadratDataset:
 
     def __getitem__(self, i): return self.item(i, self.epoch)
 
+    def __getstate__(self): return {k: v for k, v in vars(self).items() if k != '_local'}
+
+    def __setstate__(self, state): self.__dict__.update(state, _local=threading.local())
+
+    @property
+    def items(self): return pd.DataFrame(self.targets.numpy(), columns=list(TARGETS)).assign(key=self.keys)
+
 # %% ../nbs/00b_photos.ipynb #4919ff71
 @patch
 def item(self:QuadratDataset,
@@ -235,28 +244,30 @@ class QuadratDL(DataLoader):
     def __init__(self,
         dataset, # A `QuadratDataset`
         bs=8, # Quadrats in a batch
-        mean=(.485, .456, .406), # The model's channel means, 0 to 1
+        mean=(.485, .456, .406), # The model's channel means, 0 to 1; None: leave numbers as they are
         std=(.229, .224, .225), # The model's channel deviations
+        batch_tfms=(), # fastai transforms of batches, of pixels 0 to 1; random ones act when it shuffles
         **kwargs # Of fastai's `DataLoader`
     ):
-        super().__init__(dataset, bs=bs, **kwargs)
-        self.mean, self.std, self.n_inp, self.begun = mean, std, 2, {}
+        tfms = [] if mean is None else [IntToFloatTensor(), *deepcopy(list(batch_tfms)),
+                                        Normalize.from_stats(mean, std, cuda=False)]
+        tfms = Pipeline(kwargs.pop('after_batch', tfms), split_idx=int(not kwargs.get('shuffle')))
+        super().__init__(dataset, bs=bs, after_batch=tfms, **kwargs)
+        self.n_inp, self.begun = 2, {}
         self.part = 0, 1  # this process takes the first of one part of each batch
 
-    def new(self, dataset=None, cls=None, **kwargs):
-        return super().new(dataset, cls, **{**dict(mean=self.mean, std=self.std), **kwargs})
+    def __getstate__(self): return vars(self) | dict(begun={})
 
     def shuffle_fn(self, idxs):
         return np.random.default_rng([self.dataset.seed, self.dataset.epoch]).permutation(idxs).tolist()
 
-    def after_batch(self, b):
-        left, right, *ys = to_device(b, self.device)
-        mean, std = _stats(self, left.device)
-        return *(x.float().sub_(mean).div_(std) for x in (left, right)), *ys
-
-def _stats(dl, device):
-    "Mean and standard deviation for pixels of 0 to 255, (2, 3, 1, 1)."
-    return torch.tensor([dl.mean, dl.std], device=device)[..., None, None]*255
+    def finish(self,
+        b, # Batch of left and right, (B, 3, size, size) as in the dataset, and others
+    ): # The batch on the device, transformed
+        "What is done to a whole batch."
+        left, right, *rest = to_device(b, self.device)
+        images = self.after_batch(tuple(TensorImage(o) for o in (left, right)))
+        return *(o.as_subclass(torch.Tensor).float() for o in images), *rest
 
 # %% ../nbs/00b_photos.ipynb #6c122a96
 @patch
@@ -271,7 +282,7 @@ def _pack(self:QuadratDL, items):
     left, right, *ys = zip(*(o.result() for o in items))
     # np.stack, since torch.stack uses all cores and slows down the threads that make items
     images = (torch.from_numpy(np.stack(o)).permute(0, 3, 1, 2) for o in (left, right))
-    return self.after_batch((*images, *map(torch.stack, ys)))
+    return self.finish((*images, *map(torch.stack, ys)))
 
 # %% ../nbs/00b_photos.ipynb #aee24b77
 @patch
@@ -295,9 +306,47 @@ def __iter__(self:QuadratDL):
         yield b
 
 # %% ../nbs/00b_photos.ipynb #7f791317
+class QuadratLoaders(DataLoaders):
+    "`DataLoaders` of quadrats."
+    def __init__(self,
+        *loaders, # `QuadratDL`s: training, and perhaps validation
+        images=None, # `QuadratDL` of halves, if the others give what frozen layers make of them
+        **kwargs # Of fastai's `DataLoaders`
+    ):
+        super().__init__(*loaders, **kwargs)
+        self.images = images or self.loaders[-1]
+
+    def test_dl(self,
+        photos, # Paths, or a table with `key`, as `QuadratDataset.items`
+        with_labels=False, # Whether the table has the grams
+        **kwargs # Of fastai's `DataLoader`
+    ): # `QuadratDL`
+        "Batches of photos in their order, not augmented."
+        decoded, whole = self.images.dataset.decoded, self.images.dataset.whole
+        keys = photos.key if hasattr(photos, 'key') else decoded.add(photos)
+        ds = QuadratDataset(decoded, keys, photos[list(TARGETS)] if with_labels else None, whole=whole)
+        kwargs = {k: v for k, v in kwargs.items() if k != 'process'}  # which fastai's Interpretation gives
+        return self.images.new(ds, **dict(shuffle=False, drop_last=False, device=self.device) | kwargs)
+
+    def new_empty(self):
+        "Loaders without photos, whose photos come to the store in the cache folder."
+        images = self.test_dl(QuadratDataset(PhotoStore(self.images.dataset.decoded.size), []).items)
+        images.dataset.decoded = PhotoStore(self.images.dataset.decoded.size)
+        return QuadratLoaders(images, images, device=self.device)
+
+# %% ../nbs/00b_photos.ipynb #9cc1fe54
+def _with_keys(df, photos, size, store):
+    "The table with `key`, and the store that has the photos."
+    if 'fold' not in df:
+        raise DataError('the photos have no column fold; assign_folds of biomass_nb.data adds it')
+    if not isinstance(photos, (str, os.PathLike)): return df, photos
+    decoded = PhotoStore(size, store)
+    return df.assign(key=decoded.add(find_photos(df, photos))), decoded
+
+# %% ../nbs/00b_photos.ipynb #90a5a159
 def dataloaders(
-    df, # Photos with `TARGETS`, `fold`, and `key`: what `decoded.add` gave for each
-    decoded:PhotoStore, # Where the halves are
+    df, # Photos with `TARGETS` and `fold`; with `image_path`, or with `key` if `photos` is a store
+    photos, # Folder that `image_path` is relative to; or a store, where `key` is what its `add` gave
     fold:int, # The fold that validates; the others train. None: all train, and nothing validates
     tfms='light', # Augmentation of the training part, one of `TFMS`
     bs=8, # Quadrats in a batch; validation takes twice as many
@@ -307,16 +356,22 @@ def dataloaders(
     device=None, # Default: the GPU if there is one
     whole=False, # Augment both halves as one picture
     aux=None, # Function of the training photos that gives their (N, K) auxiliary targets
-): # fastai `DataLoaders` of (left, right, targets)
+    size=512, # Side of a half in pixels, if `photos` is a folder
+    store=None, # Folder for decoded photos, if `photos` is a folder; default `cache_dir()`
+    batch_tfms=(), # fastai transforms of batches, as for `QuadratDL`
+): # `QuadratLoaders` of (left, right, targets)
     "Training and validation batches of one fold."
-    dataset = getattr(decoded, 'dataset', QuadratDataset)
+    df, decoded = _with_keys(df, photos, size, store)
+    dataset, halves = getattr(decoded, 'dataset', QuadratDataset), getattr(decoded, 'decoded', decoded)
     def loader(part, tfms, bs, aux=None, **kwargs):
         ds = dataset(decoded, part.key, part[list(TARGETS)], tfms, seed, whole, aux)
-        return QuadratDL(ds, bs, mean, std, **kwargs)
+        stats = (mean, std) if decoded is halves else (None, None)
+        return QuadratDL(ds, bs, *stats, batch_tfms, **kwargs)
     train, valid = df[df.fold != fold], df[df.fold == fold]
     loaders = [loader(train, tfms, bs, aux and aux(train), shuffle=True, drop_last=len(train) > bs)]
     if fold is not None: loaders.append(loader(valid, 'none', 2*bs))
-    return DataLoaders(*loaders, device=device or default_device())
+    images = QuadratDL(QuadratDataset(halves, [], whole=whole), 2*bs, mean, std)
+    return QuadratLoaders(*loaders, images=images, device=device or default_device())
 
 # %% ../nbs/00b_photos.ipynb #df308a32
 def _title(*grams):
@@ -332,11 +387,21 @@ def show_batch(self:QuadratDL,
 ):
     "Both halves side by side, as the model sees them, with their grams."
     left, right, y, *_ = (o[:max_n] for o in b or self.one_batch())
-    mean, std = _stats(self, left.device)
-    pictures = ((torch.cat([left, right], 3)*std + mean)/255).clip(0, 1)
-    pictures[..., left.shape[3]] = 1  # a line between the halves
-    titles = [_title(*grams) for grams in zip(*(o for o in (y, preds) if o is not None))]
-    rows, columns = -(-len(y)//3), min(3, len(y))
-    show_images(pictures, rows, columns, titles, figsize=(3.6*columns, 2.1*rows), layout='constrained')
+    show_quadrats(self.after_batch.decode((TensorImage(left), TensorImage(right))), y, preds)
 
 QuadratDL.show_results = QuadratDL.show_batch
+
+# %% ../nbs/00b_photos.ipynb #f17d44cc
+def show_quadrats(
+    images, # Left and right halves, two (B, 3, size, size), 0 to 255
+    targets, # (B, 5) true grams
+    preds=None, # (B, 5) predicted grams
+    more=None, # B texts for a second line
+):
+    "Both halves side by side, with their grams."
+    pictures = torch.cat([o.as_subclass(torch.Tensor).cpu() for o in images], 3)/255
+    pictures[..., images[0].shape[3]] = 1  # a line between the halves
+    titles = [_title(*grams) for grams in zip(*(o for o in (targets, preds) if o is not None))]
+    if more: titles = [f'{a}\n{b}' for a, b in zip(titles, more)]
+    rows, columns = -(-len(titles)//3), min(3, len(titles))
+    show_images(pictures, rows, columns, titles, figsize=(3.6*columns, 2.1*rows), layout='constrained')
