@@ -101,7 +101,7 @@ def _pre_show_batch(self:QuadratDL, b, max_n=9):
     return images, y, L(zip(*images, y))
 
 @plot_top_losses.dispatch
-def _(x:_Images, y, samples, outs, raws, losses, **kwargs):
+def _show_top_losses(x:_Images, y, samples, outs, raws, losses, **kwargs):
     "Show quadrats with green, dead and clover, true and predicted, and their loss."
     show_quadrats(x, y, raws, [f'loss {o:.1f}' for o in losses])
 
