@@ -8,7 +8,7 @@ __all__ = ['HEADS', 'STREAMS', 'NORMS', 'create_backbone', 'set_img_size', 'data
            'load_backbone', 'param_groups', 'start_heads', 'start_as_ridge', 'fold_norms']
 
 # %% ../nbs/01_model_film.ipynb #5ce6f7ed
-import sys
+import argparse, pickle, sys, warnings
 from copy import copy, deepcopy
 from functools import partial
 from math import expm1, log
@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_weights
 
-from .core import DataError, check_name
-from .pretrained import timm_names
+from .core import DataError, DataWarning, check_name, read_json
+from .pretrained import short_name, timm_names
 
 # %% ../nbs/01_model_film.ipynb #d2ecc834
 def create_backbone(
@@ -32,20 +32,27 @@ def create_backbone(
     pool='avg', # Pooling of its features; None: the model's own, as published weights expect it
 ): # Module from (B, 3, height, width) to (B, head_hidden_size), with random weights
     "Build a timm backbone without its classifier. Raise a `DataError` if there is none of that name."
-    create = partial(_timm(name).create_model, name, num_classes=0, global_pool=pool)
+    create = partial(_timm(name).create_model, short_name(name), num_classes=0)
     try: backbone = create(img_size=img_size)
     except TypeError as e:  # a convolutional network takes any size and no such argument
         if 'img_size' not in str(e): raise
-        return create()
+        backbone, img_size = create(), None
     except (AssertionError, ValueError, RuntimeError) as e: raise _wrong_size(name, img_size, e) from e
     if img_size: _check_patches(backbone, name, img_size)
+    if pool:
+        try: backbone.reset_classifier(0, pool)
+        except AssertionError: pass  # distilled DeiT and PiT have tokens of their own for it
     return backbone
 
-# %% ../nbs/01_model_film.ipynb #0ed00e19
+# %% ../nbs/01_model_film.ipynb #b0770e91
 def _timm(name):
-    "The module timm, which takes seconds to import, if it has a model of this name."
+    "The module timm, which takes seconds to import, if it has a model and a tag of this name."
     import timm
-    check_name(name.split('.')[0], timm.list_models(), 'backbone', 'backbone')
+    name = short_name(name)
+    known, _, tag = name.partition('.')
+    check_name(known, timm.list_models(), 'backbone', 'backbone')
+    tags = [o.partition('.')[2] for o in timm.list_pretrained(f'{known}.*')]
+    if tag and tags: check_name(tag, tags, f'tag of {known}', 'backbone')
     return timm
 
 def _wrong_size(name, img_size, why):
@@ -73,11 +80,23 @@ def set_img_size(
 # %% ../nbs/01_model_film.ipynb #0157bf1f
 def data_config(
     name:str, # A model of timm
+    weights=None, # File of its weights; config.json or source.json beside it are read
 ): # dict with mean and std (three floats each) and img_size
-    "What the backbone's weights expect of a picture, from timm's own records."
+    "What the weights of a backbone expect of a picture, as said beside them, or in timm's own records."
     timm = _timm(name)
-    cfg = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+    known = _said_beside(weights, timm) or timm.get_pretrained_cfg(short_name(name)).to_dict()
+    cfg = timm.data.resolve_data_config(pretrained_cfg=known)
     return dict(mean=cfg['mean'], std=cfg['std'], img_size=cfg['input_size'][-1])
+
+# %% ../nbs/01_model_film.ipynb #e6ae12ec
+def _said_beside(weights, timm):
+    "What timm's config.json or our source.json beside a file of weights says of them."
+    for note in (Path(weights).with_name(o) for o in ('config.json', 'source.json') if weights):
+        if not note.is_file(): continue
+        said = read_json(note, 'remove it if it does not belong to the weights', 'weights')
+        if not isinstance(said, dict): continue
+        if isinstance(cfg := said.get('pretrained_cfg'), dict): return cfg
+        if full := said.get('backbone'): return timm.get_pretrained_cfg(short_name(str(full))).to_dict()
 
 # %% ../nbs/01_model_film.ipynb #a7105240
 _STEMS = dict(blocks=('conv_stem', 'bn1'), stages=('stem',))  # by the name of the stages
@@ -309,31 +328,60 @@ def _read_state(path):
     path = Path(path)
     if not path.is_file(): raise DataError(f'{path}: no such weights file')
     try:
-        if path.suffix == '.safetensors': state = load_file(path)
-        else: state = torch.load(path, map_location='cpu', weights_only=True)
+        if path.suffix.lower() == '.safetensors': return load_file(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # of timm's checkpoints
+            return _state_dict(torch.load(path, map_location='cpu', weights_only=True), path)
     except SafetensorError as e:
         raise DataError(f'{path}: truncated or not a safetensors file ({e}); copy it again') from e
-    except Exception as e:  # pickle, zip and end-of-file errors of many types
-        raise DataError(f'{path}: truncated, or no plain state dict; nothing in it was executed') from e
-    return _plain_state(state, path)
+    except pickle.UnpicklingError as e:
+        raise DataError(f'{path}: only unpickling can read it, which can run any code; nothing in it was '
+                        'executed. If you trust it, convert it: torch.save(torch.load(FILE, '
+                        "weights_only=False)['state_dict'], NEW_FILE)") from e
+    except DataError: raise
+    except Exception as e:  # zip and end-of-file errors of many types
+        raise DataError(f'{path}: truncated, or no plain state dict; copy it again') from e
 
-def _plain_state(state, path):
-    "The tensors of a checkpoint, without what wraps them."
-    if isinstance(state, dict):
-        state = next((state[k] for k in ('model', 'state_dict') if isinstance(state.get(k), dict)), state)
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise DataError(f'{path}: holds no state dict of tensors')
-    return {k.removeprefix('module.'): v for k, v in state.items()}
+_AVERAGED, _RAW = ('state_dict_ema', 'model_ema'), ('state_dict', 'model', 'model_state_dict')
+
+def _state_dict(state, path):
+    "The tensors of a checkpoint."
+    if isinstance(state, dict) and (there := [k for k in _AVERAGED + _RAW if isinstance(state.get(k), dict)]):
+        if there[0] in _AVERAGED and len(there) > 1:
+            warnings.warn(f'{path}: of raw and averaged weights the averaged ones, {there[0]}, are taken',
+                          DataWarning, stacklevel=5)
+        state = state[there[0]]
+    if isinstance(state, dict) and all(map(torch.is_tensor, state.values())): return state
+    raise DataError(f'{path}: holds no state dict of tensors')
 
 # %% ../nbs/01_model_film.ipynb #22e071a5
+_WRAPPERS = 'module.', '_orig_mod.', 'model.', 'backbone.'
+
+def _unwrap(state, own):
+    "A state dict without the words that wrappers put before the names in `own`."
+    known = lambda names: sum(k in own for k in names)
+    for word in _WRAPPERS:
+        inner = {k.removeprefix(word): v for k, v in state.items() if k.startswith(word)}
+        all_have_it = len(inner) == len(state) and known(inner) == known(state)
+        if inner and (known(inner) > known(state) or all_have_it): return _unwrap(inner, own)
+    return state
+
+def _check_numbers(state, path):
+    "A `DataError` for weights that cannot have been trained."
+    sick = [k for k, v in state.items() if not torch.isfinite(v).all()]
+    if sick: raise DataError(f'{path}: {len(sick)} tensors have numbers that are not finite, the first '
+                             f'{sick[0]}; take another file')
+    if not any(v.any() for v in state.values()):
+        raise DataError(f'{path}: all weights are zero; take another file')
+
+# %% ../nbs/01_model_film.ipynb #f88dbb16
 def load_weights(
     model:nn.Module, # The model to fill
     path, # A .safetensors file or a .pth state dict
 ): # The model
     "Load weights into a model of the same architecture. A `DataError` names what does not fit."
-    return _fill(model, _read_state(path), path)
+    return _fill(model, _unwrap(_read_state(path), model.state_dict()), path)
 
-# %% ../nbs/01_model_film.ipynb #f88dbb16
+# %% ../nbs/01_model_film.ipynb #a56fa3bb
 def _fill(model, state, path, ignore=()):
     "Load a state dict, if it fits. It may have more keys than the model, if they begin with `ignore`."
     own = model.state_dict()
@@ -352,13 +400,16 @@ def load_backbone(
     path, # Its pretrained weights, .safetensors or .pth
 ): # The backbone
     "Load pretrained weights as timm does, for the image size of the backbone. Errors as in `load_weights`."
-    state = _read_state(path)
+    state = _unwrap(_read_state(path), backbone.state_dict())
+    _check_numbers(state, path)
     as_timm = getattr(sys.modules[type(backbone).__module__], 'checkpoint_filter_fn', None)
     try:
         state = timm_names(state, backbone)
         state = as_timm(state, backbone) if as_timm else state
     except Exception: pass  # weights of another architecture, of which the filters know nothing
-    return _fill(backbone, state, path, ignore=('head.', 'classifier.', 'fc.', 'head_dist.'))
+    return _fill(backbone, state, path, ignore=_CLASSIFIERS)
+
+_CLASSIFIERS = 'head.', 'classifier.', 'fc.', 'head_dist.', 'aux_head.', 'attn_pool.'
 
 # %% ../nbs/01_model_film.ipynb #03ee60fc
 def param_groups(

@@ -132,7 +132,8 @@ def _trained_on(cfg):
     file = pretrained_file(cfg.backbone, cfg.weights)
     weights = dict(file=file.name, sha256=file_digest(file)) if file else None
     start = Run(cfg.start).fingerprint() if cfg.start else None
-    stats = {k: list(data_config(cfg.backbone)[k]) for k in ('mean', 'std')}
+    known = Run(cfg.start).trained_on if cfg.start else data_config(cfg.backbone, file)
+    stats = {k: list(known[k]) for k in ('mean', 'std')}
     return dict(weights=weights, start=start, **stats, versions=versions())
 
 # %% ../nbs/02d_run.ipynb #58040b34

@@ -49,7 +49,7 @@ class FrozenBackbone(nn.Module):
         depths=DEPTHS, # Layers between the first and the last, 0 to 1
     ):
         super().__init__()
-        size = img_size or data_config(name)['img_size']
+        size = img_size or data_config(name, weights)['img_size']
         self.model = load_backbone(create_backbone(name, pool=None), weights).eval().requires_grad_(False)
         if not hasattr(self.model, 'forward_intermediates'):
             raise DataError(f'backbone {name} gives no layers in between; choose another', 'backbone')
@@ -104,9 +104,10 @@ class Features:
 # %% ../../nbs/features/embed.ipynb #4e3f703d
 def backbone_stats(
     backbone:str, # A model of timm, or colour
+    weights=None, # As in `pretrained_file`; what is said beside the file is heeded
 ): # dict: mean and std (three floats each, for pixels of 0 to 1), img_size in pixels
     "What a backbone expects of a picture."
-    if backbone != 'colour': return data_config(backbone)
+    if backbone != 'colour': return data_config(backbone, pretrained_file(backbone, weights or 'random'))
     return dict(mean=(0., 0., 0.), std=(1., 1., 1.), img_size=224)
 
 # %% ../../nbs/features/embed.ipynb #fb0977d3
@@ -158,7 +159,8 @@ def extract(
     skip_bad=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
 ): # `Features`
     "Features of photos. Those that are not kept yet are computed."
-    question, device, stats = AskFrozen(views, stream), device or default_device(), backbone_stats(backbone)
+    question, device = AskFrozen(views, stream), device or default_device()
+    stats = backbone_stats(backbone, weights)
     digest, precision = weights_digest(backbone, weights), pick_precision(precision, device)
     decoded = PhotoStore(img_size or stats['img_size'], store)
     keys = decoded.add(photos, skip_bad)

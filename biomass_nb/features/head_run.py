@@ -66,12 +66,15 @@ def start(self:HeadRun,
 ):
     "Make the folder, or go on with it: see `record`. The weights are kept in it."
     backbone, weights = settings['backbone'], Path(settings['weights'])
-    digest, stats = weights_digest(backbone, settings['weights']), backbone_stats(backbone)
+    digest = weights_digest(backbone, settings['weights'])
+    stats = backbone_stats(backbone, settings['weights'])
     known = digest and dict(file=weights.name, sha256=digest)
     self.record(settings, dict(weights=known, start=None, mean=list(stats['mean']), std=list(stats['std']),
                                versions=versions()), df)
     if known and not (path := self/f'backbone{weights.suffix}').exists():
         with atomic_path(path) as part: shutil.copyfile(weights, part)
+        said = dict(mean=stats['mean'], std=stats['std'], input_size=[3, *2*[stats['img_size']]])
+        write_json(self/'source.json', dict(backbone=backbone, pretrained_cfg=said))
     return self
 
 # %% ../../nbs/features/head_run.ipynb #bcbdd71c
@@ -221,8 +224,8 @@ def train_heads(
     verbose=True, # Print the score of each head
 ): # dict: the run's summary, as in `summary.json`; `heads` has the score of each head and of their blend
     "Fit heads to the features of a frozen backbone, and score them out of fold."
-    run, size = HeadRun(run), img_size or backbone_stats(backbone)['img_size']
-    file = frozen_weights(backbone, weights)
+    run, file = HeadRun(run), frozen_weights(backbone, weights)
+    size = img_size or backbone_stats(backbone, file)['img_size']
     settings = dict(kind='features', backbone=backbone, weights=str(file or ''), stream=stream, img_size=size,
                     depths=list(DEPTHS), precision=precision, heads=list(heads),
                     n_folds=n_folds, seed=seed)
