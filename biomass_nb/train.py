@@ -8,6 +8,7 @@ __all__ = ['train_fold', 'train_folds', 'example_data', 'example_run']
 # %% ../nbs/03_train.ipynb #ca84ba1b
 import os
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -72,13 +73,14 @@ def train_fold(
     repeat:int=0, # Which of the config's seeds
     verbose:bool=True, # Print a line per epoch, with a bar while it runs
     budget:Budget=None, # Time for it. `OutOfTime` is raised when it is used up; the same call goes on later
-): # fastai `Learner` after training
+    cbs=(), # More callbacks, of fastai or of a tracker; they are copied
+): # `BiomassLearner` after training
     "Train one member. It leaves its weights and its history in the run, `fold0.safetensors` and `fold0.csv`."
     run, member = Run(run), Member(fold, repeat)
-    learn, cbs = _member_learner(df, run, member)
-    if verbose and not rank_distrib(): cbs.append(EpochLine(member.name.replace('_', ', ')))
+    learn, own = _member_learner(df, run, member)
+    if verbose and not rank_distrib(): own.append(EpochLine(member.name.replace('_', ', ')))
     stop = StopInTime(budget or Budget())
-    with learn.no_bar(), learn.no_logging(): learn.fit(run.config.epochs, cbs=[*cbs, stop])
+    with learn.no_bar(), learn.no_logging(): learn.fit(run.config.epochs, cbs=[*own, stop, *deepcopy(cbs)])
     if stop.over:
         raise OutOfTime(f'{member.name}: time is up in epoch {learn.epoch + 1} of {run.config.epochs}')
     if not rank_distrib():
@@ -169,13 +171,13 @@ def _same_pseudo(path, pseudo):
         raise DataError(f'{path}: was trained on other pseudo-labels: {said}; give another folder', 'out')
 
 # %% ../nbs/03_train.ipynb #81518687
-def _train_member(df, run, verbose, budget, member):
+def _train_member(df, run, verbose, budget, cbs, member):
     "Train one member; a Learner cannot travel back from another process."
-    train_fold(df, run, member.fold, member.repeat, verbose, budget)
+    train_fold(df, run, member.fold, member.repeat, verbose, budget, cbs)
 
-def _train_members(todo, df, run, verbose, budget, jobs):
+def _train_members(todo, df, run, jobs, *settings):
     "Train members, and say which failed."
-    task = partial(_train_member, df, run, verbose, budget)
+    task = partial(_train_member, df, run, *settings)
     errors = run_tasks(task, todo, 1 if num_distrib() > 1 else jobs)
     failed = {m.name: e for m, e in zip(todo, errors) if isinstance(e, BaseException)}
     if failed and all(isinstance(e, OutOfTime) for e in failed.values()):
@@ -226,6 +228,7 @@ def train_folds(
     jobs:int=None, # Members trained side by side; default one for each GPU
     pseudo=None, # Pseudo-labelled photos to train on besides: image_id, image_path, targets, `learner`
     budget:Budget=None, # As in `train_fold`
+    cbs=(), # As in `train_fold`
 ): # dict: the run's summary, as in `summary.json`
     "Train every member that is not finished, pool the out-of-fold predictions and score them once."
     if num_distrib() > 1 and torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
@@ -238,7 +241,7 @@ def train_folds(
         distrib_barrier()
         if todo := run.lacking:
             for old in run.path.glob('oof_*.csv'): old.unlink()  # of other members than those to come
-            _train_members(todo, seen, run, verbose, budget, jobs)
+            _train_members(todo, seen, run, jobs, verbose, budget, cbs)
         return _summarise(run, df)
 
 # %% ../nbs/03_train.ipynb #0f70603c
