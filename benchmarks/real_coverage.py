@@ -55,7 +55,7 @@ def main():
             facts = dict(seed=seed, predictor=who, sites=sites)
             tables.append(table.rename_axis('target').reset_index().assign(**facts))
             print(seed, who, sites, table.photos.round(2).to_dict(), flush=True)
-    if not o.quick: pd.concat(tables).round(4).to_csv(o.out, index=False, lineterminator='\n')
+        if not o.quick: pd.concat(tables).round(4).to_csv(o.out, index=False, lineterminator='\n')
 
 
 if __name__ == '__main__': sys.exit(main())

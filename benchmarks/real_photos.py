@@ -106,8 +106,7 @@ def predictors(job, done):
         for head in ('ridge', 'kernel'):
             yield f'{head}, {backbone}', lambda b=backbone, h=head: job.frozen(b, h)
     yield 'preset pretrained', lambda: job.network('pretrained', 'pretrained')
-    yield 'blend', lambda: blend([done['preset pretrained'], done[f'kernel, {FROZEN[0]}'],
-                                  done[f'kernel, {FROZEN[1]}']], [.5, .25, .25])
+    yield 'blend', lambda: blend([done['preset pretrained'], done[f'kernel, {FROZEN[0]}']])
     yield 'plain fastai', lambda: plain_fastai(job)
     yield 'preset baseline', lambda: job.network('baseline', 'baseline', backbone=FROZEN[0], img_size=224)
 

@@ -14,6 +14,7 @@ import pandas as pd
 from ..core import DataError, DataWarning, check_name, check_writable
 from ..core import file_digest, only_one, write_json
 from .places import PRETRAINED, input_folders, kaggle_input
+from ..pretrained import short_name
 
 # %% ../../nbs/kaggle/weights.ipynb #c5345cec
 def hub_source(
@@ -21,7 +22,7 @@ def hub_source(
 ): # dict: folder, backbone with its tag, repo (None if the hub has no weights), licence
     "Where timm's record has the weights of a backbone."
     import timm  # takes seconds, so on first use
-    name = PRETRAINED.get(backbone, backbone)
+    name = PRETRAINED.get(backbone, short_name(backbone))
     arch, _, tag = name.partition('.')
     check_name(arch, [*timm.list_models(), *PRETRAINED], 'backbone', 'backbone')
     if tag: check_name(name, timm.list_pretrained(f'{arch}.*') or [arch], 'backbone', 'backbone')
