@@ -27,7 +27,7 @@ def _add_flag(parser, name, kind, default, help):
     flag = FLAGS.get(name, name)
     names = dict.fromkeys((f'--{flag}', f"--{flag.replace('_', '-')}"))
     if kind is bool: how = dict(action='store_true')
-    elif kind is list: how = dict(action='append')
+    elif kind is list: how = dict(action='extend', nargs='+')
     else: how = dict(type=kind)
     text = help.replace('%', '%%') + (f' (default: {default})' if default not in (None, '', False) else '')
     parser.add_argument(*names, dest=name, default=default, help=text, **how)
@@ -136,6 +136,7 @@ def biomass_train(
     preset:str=None, # demo, small, baseline (default), gold, gold_16gb, pretrained (default without a GPU)
     jobs:int=None, # Members trained side by side; default one for each GPU
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
+    log:list=None, # Also log to: csv, tensorboard, wandb, mlflow
     **fields, # Of the config
 ):
     "Train a member per fold and score it out of fold. `accelerate launch` uses several GPUs for each."
@@ -147,7 +148,7 @@ def biomass_train(
     preset = preset or ('baseline' if is_available() else 'pretrained')
     cfg, run = make_config(preset, **fields), Run(out, store)
     check_writable(f'{out}/config.json')
-    summary = train_folds(data, run, cfg, jobs=jobs)
+    summary = train_folds(data, run, cfg, jobs=jobs, log=log)
     if int(os.environ.get('RANK', 0)): return  # one of several processes speaks
     score = f'trained on all {summary["photos"]} photos, so there is no score'
     if cfg.n_folds:

@@ -18,11 +18,11 @@ from . import __version__
 from .auxiliary import AuxTargets
 from .callbacks import EMA, Accumulate, Deadline, EpochLine, FreezeBackbone, HalfPrecision
 from .callbacks import MixupCutmix, StopInTime, StopOnNaN, Timing
-from .callbacks import distributed_trainer, warmup_cosine
+from .callbacks import TRACKERS, distributed_trainer, tracker, warmup_cosine
 from .checkpoint import Checkpoint, KeepWeights
 from .config import PRESETS, TrainConfig, make_config
-from .core import Budget, DataError, OutOfTime, fingerprint, only_one, pick_precision, run_tasks
-from .core import write_json
+from .core import Budget, DataError, OutOfTime, check_name, fingerprint, only_one, pick_precision
+from .core import run_tasks, write_json
 from .data import TARGETS, assign_folds, find_photos, read_table, read_train, write_table
 from .frozen import MapStore
 from .learner import biomass_learner
@@ -73,12 +73,14 @@ def train_fold(
     repeat:int=0, # Which of the config's seeds
     verbose:bool=True, # Print a line per epoch, with a bar while it runs
     budget:Budget=None, # Time for it. `OutOfTime` is raised when it is used up; the same call goes on later
-    cbs=(), # More callbacks, of fastai or of a tracker; they are copied
+    cbs=(), # More callbacks; they are copied
+    log=(), # Names in `biomass_nb.callbacks.TRACKERS`
 ): # `BiomassLearner` after training
     "Train one member. It leaves its weights and its history in the run, `fold0.safetensors` and `fold0.csv`."
     run, member = Run(run), Member(fold, repeat)
     learn, own = _member_learner(df, run, member)
     if verbose and not rank_distrib(): own.append(EpochLine(member.name.replace('_', ', ')))
+    if not rank_distrib(): own += [tracker(o, run.path, member.name, asdict(run.config)) for o in log or ()]
     stop = StopInTime(budget or Budget())
     with learn.no_bar(), learn.no_logging(): learn.fit(run.config.epochs, cbs=[*own, stop, *deepcopy(cbs)])
     if stop.over:
@@ -171,9 +173,9 @@ def _same_pseudo(path, pseudo):
         raise DataError(f'{path}: was trained on other pseudo-labels: {said}; give another folder', 'out')
 
 # %% ../nbs/03_train.ipynb #81518687
-def _train_member(df, run, verbose, budget, cbs, member):
+def _train_member(df, run, verbose, budget, cbs, log, member):
     "Train one member; a Learner cannot travel back from another process."
-    train_fold(df, run, member.fold, member.repeat, verbose, budget, cbs)
+    train_fold(df, run, member.fold, member.repeat, verbose, budget, cbs, log)
 
 def _train_members(todo, df, run, jobs, *settings):
     "Train members, and say which failed."
@@ -229,10 +231,12 @@ def train_folds(
     pseudo=None, # Pseudo-labelled photos to train on besides: image_id, image_path, targets, `learner`
     budget:Budget=None, # As in `train_fold`
     cbs=(), # As in `train_fold`
+    log=(), # As in `train_fold`
 ): # dict: the run's summary, as in `summary.json`
     "Train every member that is not finished, pool the out-of-fold predictions and score them once."
     if num_distrib() > 1 and torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     run, jobs = Run(run), max(1, torch.cuda.device_count()) if jobs is None else jobs
+    for name in log or (): check_name(name, TRACKERS, 'tracker', 'log')
     df = _read_photos(data, cfg, run)
     if cfg.start: _same_folds(cfg.start, df)
     with nullcontext() if rank_distrib() else only_one(run.path):
@@ -241,7 +245,7 @@ def train_folds(
         distrib_barrier()
         if todo := run.lacking:
             for old in run.path.glob('oof_*.csv'): old.unlink()  # of other members than those to come
-            _train_members(todo, seen, run, jobs, verbose, budget, cbs)
+            _train_members(todo, seen, run, jobs, verbose, budget, cbs, log)
         return _summarise(run, df)
 
 # %% ../nbs/03_train.ipynb #0f70603c
