@@ -80,7 +80,8 @@ def one_seed(job, networks):
             frozen = job.predict(job.kernel(X), sites, number)
             yield *row, 'frozen', weighted_r2(y, frozen)
             if not networks: continue
-            tuned = job.predict(job.fine_tuned(f'{row[0]} {row[1]}'), sites, number)
+            if number is None: tuned = job.network('pretrained', 'pretrained', 'none')  # as in real_photos.py
+            else: tuned = job.predict(job.fine_tuned(f'{row[0]} {row[1]}'), sites, number)
             yield *row, 'fine-tuned', weighted_r2(y, tuned)
             yield *row, 'blend', weighted_r2(y, (frozen + tuned)/2)
 

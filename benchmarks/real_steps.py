@@ -50,8 +50,9 @@ VARIANTS = {  # what differs from the preset
     'second backbone': HEAVY | dict(backbone='tf_efficientnet_lite2'),
 }
 VIEWS = dict(flip3='3 views', d4='8 views')
-OVER = {'combined loss': HEAVY_NAME, 'two backbones': HEAVY_NAME, 'pseudo-labels': 'two members',
-        '3 views': 'reference', '8 views': '3 views'}  # what a row is compared with; others: the reference
+OVER = {'combined loss': HEAVY_NAME, 'second backbone': HEAVY_NAME, 'two backbones': HEAVY_NAME,
+        'pseudo-labels': 'two members', '3 views': 'reference',
+        '8 views': '3 views'}  # what a row is compared with; others: the reference
 
 
 class Seed(Job):

@@ -260,7 +260,7 @@ class EpochLine(Callback):
 # %% ../nbs/02b_callbacks.ipynb #01c94b58
 def _csv(folder, member, settings):
     from fastai.callback.progress import CSVLogger
-    return CSVLogger(folder/f'log_{member}.csv')
+    return CSVLogger(folder.resolve()/f'log_{member}.csv')  # learn.path would come before a relative one
 
 def _tensorboard(folder, member, settings):
     from fastai.callback.tensorboard import TensorBoardCallback
