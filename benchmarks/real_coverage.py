@@ -10,6 +10,7 @@ head on `tf_efficientnet_lite0` at 448 pixels, `fine-tuned` the preset `pretrain
 goes on with the same command. nbs/results.ipynb shows the rows.
 """
 import sys
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -26,35 +27,37 @@ def intervals(y, oof, preds, groups, folds):
     return cross_fit(folds, fit, lambda model, new: apply_intervals(model, preds[new]), axis=1)
 
 
-def one_seed(job):
-    "(predictor, sites, table of `coverage`)"
-    y, groups = job.df[list(TARGETS)].to_numpy(), groups_of(job.df).to_numpy()
-    by_site, n = job.df, int(job.df.fold.max() + 1)
-    by_photo = assign_folds(by_site.drop(columns='fold'), n, job.seed, leaky=True)
-    def frozen(df):
-        job.df = df
-        return job.frozen(FROZEN[0], 'kernel')
-    def tuned(df):
-        job.df, leaky = df, df is by_photo
-        return job.network('leaky' if leaky else 'pretrained', 'pretrained', leaky=leaky)
-    for who, predict in (('frozen', frozen), ('fine-tuned', tuned)):
-        oof = predict(by_site)
-        for sites, df in dict(new=by_site, seen=by_photo).items():
-            preds = oof if df is by_site else predict(df)
-            yield who, sites, coverage(y, *intervals(y, oof, preds, groups, df.fold), groups)
-    job.df = by_site
+class Sites(Job):
+    "Predictions with sites or photos held out."
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.by_site = self.df
+        n = int(self.df.fold.max() + 1)
+        self.by_photo = assign_folds(self.df.drop(columns='fold'), n, self.seed, leaky=True)
+
+    def predict(self, who, leaky):
+        self.df = self.by_photo if leaky else self.by_site
+        if who == 'frozen': return self.frozen(FROZEN[0], 'kernel')
+        return self.network('leaky' if leaky else 'pretrained', 'pretrained', leaky=leaky)
+
+    def coverage(self, who, sites):
+        "Table of `coverage` for new or seen sites."
+        y, groups = self.by_site[list(TARGETS)].to_numpy(), groups_of(self.by_site).to_numpy()
+        oof = self.predict(who, False)
+        preds = oof if sites == 'new' else self.predict(who, True)
+        return coverage(y, *intervals(y, oof, preds, groups, self.df.fold), groups)
 
 
 def main():
-    p = photo_parser(__doc__, __file__)
-    o = p.parse_args()
+    o = photo_parser(__doc__, __file__).parse_args()
     torch.set_num_threads(o.threads)
+    seeds = o.seeds[:1] if o.quick else o.seeds
+    jobs = [Sites(o.data, o.work/f'seed{seed}', seed, o.quick) for seed in seeds]
     tables = []
-    for seed in o.seeds[:1] if o.quick else o.seeds:
-        for who, sites, table in one_seed(Job(o.data, o.work/f'seed{seed}', seed, o.quick)):
-            facts = dict(seed=seed, predictor=who, sites=sites)
-            tables.append(table.rename_axis('target').reset_index().assign(**facts))
-            print(seed, who, sites, table.photos.round(2).to_dict(), flush=True)
+    for who, sites, job in product(('frozen', 'fine-tuned'), ('new', 'seen'), jobs):
+        table, facts = job.coverage(who, sites), dict(seed=job.seed, predictor=who, sites=sites)
+        tables.append(table.rename_axis('target').reset_index().assign(**facts))
+        print(*facts.values(), table.photos.round(2).to_dict(), flush=True)
         if not o.quick: pd.concat(tables).round(4).to_csv(o.out, index=False, lineterminator='\n')
 
 
