@@ -260,7 +260,7 @@ class EpochLine(Callback):
 # %% ../nbs/02b_callbacks.ipynb #01c94b58
 def _csv(folder, member, settings):
     from fastai.callback.progress import CSVLogger
-    return CSVLogger(folder.resolve()/f'log_{member}.csv')  # learn.path would come before a relative one
+    return CSVLogger(folder.resolve()/f'log_{member}.csv')  # learn.path comes before a relative one
 
 def _tensorboard(folder, member, settings):
     from fastai.callback.tensorboard import TensorBoardCallback
@@ -275,10 +275,10 @@ def _wandb(folder, member, settings):
 
 def _mlflow(folder, member, settings):
     import mlflow
-    return MLflow(mlflow, f'{folder.name}/{member}', settings)
+    return _MLflow(mlflow, f'{folder.name}/{member}', settings)
 
 # %% ../nbs/02b_callbacks.ipynb #c9ee3148
-class MLflow(Callback):
+class _MLflow(Callback):
     "Log the settings, and the losses and metrics of each epoch."
     order = 70  # after the recorder
     def __init__(self, mlflow, title, settings): store_attr()
