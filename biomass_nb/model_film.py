@@ -39,7 +39,7 @@ def create_backbone(
         backbone, img_size = create(), None
     except (AssertionError, ValueError, RuntimeError) as e: raise _wrong_size(name, img_size, e) from e
     if img_size: _check_patches(backbone, name, img_size)
-    if pool:
+    if pool and hasattr(backbone, 'reset_classifier'):
         try: backbone.reset_classifier(0, pool)
         except AssertionError: pass  # distilled DeiT and PiT have tokens of their own for it
     return backbone
