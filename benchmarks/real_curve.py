@@ -16,24 +16,21 @@ from itertools import zip_longest
 import numpy as np
 import pandas as pd
 import torch
-from biomass_nb.config import make_config
 from biomass_nb.core import progress
 from biomass_nb.data import TARGETS, groups_of
 from biomass_nb.features.embed import extract
 from biomass_nb.features.heads import KernelHead
 from biomass_nb.losses import weighted_r2
-from biomass_nb.run import Run
-from biomass_nb.train import train_folds
 from measure import part_of
 from real_photos import FROZEN, Job, photo_parser
 
 NUMBERS = 20, 40, 60, None  # None: all photos of the other folds
 
 
-def in_order(groups, ways, rng):
-    "Rows in the order in which they are taken: the photos of a site together, or the sites in turn."
+def in_order(groups, sites_first, rng):
+    "Rows in the order in which they are taken: site after site, or from all sites in turn."
     sites = [rng.permutation(np.flatnonzero(groups == o)) for o in rng.permutation(np.unique(groups))]
-    if ways == 'few sites': return np.concatenate(sites)
+    if sites_first: return np.concatenate(sites)
     return np.array([i for photos in zip_longest(*sites) for i in photos if i is not None])
 
 
@@ -44,7 +41,7 @@ class Curve(Job):
         groups = groups_of(self.df).to_numpy()
         for k in range(self.df.fold.max() + 1):
             others = np.flatnonzero(self.df.fold != k)
-            order = in_order(groups[others], sites, np.random.default_rng([self.seed, k]))
+            order = in_order(groups[others], sites == 'few sites', np.random.default_rng([self.seed, k]))
             yield k, others[order[:number]], np.flatnonzero(self.df.fold == k)
 
     def predict(self, predict_fold, sites, number):
@@ -58,13 +55,10 @@ class Curve(Job):
         return lambda k, seen, rest: KernelHead().fit(X[seen], y[seen], groups=groups[seen]).predict(X[rest])
 
     def fine_tuned(self, name):
-        small = dict(img_size=64, epochs=1, variants=2) if self.quick else {}
-        cfg = make_config('pretrained', n_folds=0, seed=self.seed, **small)
         def predict_fold(k, seen, rest):
             there = self.folder/f'curve, {name}, {k}'
             data = part_of(self.data, self.df.image_id.iloc[seen], there/'data')
-            run = Run(there/'run', self.store)
-            train_folds(data, run, cfg, verbose=False)
+            run = self.train(f'{there.name}/run', 'pretrained', data, n_folds=0)
             return run.predict([self.paths[i] for i in rest], 'none')
         return predict_fold
 

@@ -50,13 +50,20 @@ class Job:
                     img_size=None if backbone == 'colour' else size).mean()
         return head_oof(dict(ridge=ridge_head, kernel=KernelHead)[head](), X, self.df)
 
+    def train(self, name, preset, data=None, **changes):
+        "A trained run."
+        small = dict(img_size=64, epochs=1, variants=2) if self.quick else {}
+        settings = dict(n_folds=int(self.df.fold.max() + 1), seed=self.seed) | changes | small
+        run = Run(self.folder/name, self.store)
+        train_folds(data or self.data, run, make_config(preset, **settings), verbose=not self.quick)
+        return run
+
+    def out_of_fold(self, run, views):
+        return run.out_of_fold(views, self.data)[PREDICTIONS].to_numpy()
+
     def network(self, name, preset, views='flip3', **changes):
         "Out-of-fold grams of a trained run."
-        small = dict(img_size=64, epochs=1, variants=2) if self.quick else {}
-        cfg = make_config(preset, **{**changes, **small}, n_folds=int(self.df.fold.max() + 1), seed=self.seed)
-        run = Run(self.folder/name, self.store)
-        train_folds(self.data, run, cfg, verbose=not self.quick)
-        return run.out_of_fold(views, self.data)[PREDICTIONS].to_numpy()
+        return self.out_of_fold(self.train(name, preset, **changes), views)
 
 
 def plain_fastai(job):

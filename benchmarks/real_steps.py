@@ -16,15 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from biomass_nb.config import make_config
 from biomass_nb.core import progress
 from biomass_nb.data import TARGETS
 from biomass_nb.ensemble import blend
 from biomass_nb.pseudo import iterate
 from biomass_nb.run import Run
-from biomass_nb.train import train_folds
 from measure import part_of
-from real_photos import PREDICTIONS, Job, gain_row, photo_parser
+from real_photos import Job, gain_row, photo_parser
 
 HEAVY_NAME, HEAVY = 'heavy augmentation, MixUp and CutMix', dict(tfms='heavy', mix=.5)
 VARIANTS = {  # what differs from the preset
@@ -57,16 +55,9 @@ OVER = {'combined loss': HEAVY_NAME, 'second backbone': HEAVY_NAME, 'two backbon
 
 class Seed(Job):
     "The photos with the folds of a seed, and out-of-fold grams of runs that are trained on them."
-    def train(self, name, data=None, **changes):
+    def reference(self, name, data=None, **changes):
         "A run of the preset `pretrained` at 224 pixels, with changes."
-        small = dict(img_size=64, epochs=1, variants=2) if self.quick else {}
-        settings = dict(img_size=224, n_folds=int(self.df.fold.max() + 1), seed=self.seed)
-        cfg, run = make_config('pretrained', **settings | changes | small), Run(self.folder/name, self.store)
-        train_folds(data or self.data, run, cfg, verbose=False)
-        return run
-
-    def out_of_fold(self, run, views='none'):
-        return run.out_of_fold(views, self.data)[PREDICTIONS].to_numpy()
+        return self.train(name, 'pretrained', data, img_size=224, **changes)
 
     def pseudo(self):
         "Grams before and after pseudo-labels, when each fold in turn is the unlabelled set."
@@ -77,7 +68,7 @@ class Seed(Job):
             data = part_of(self.data, self.df.image_id[self.df.fold != k], there/'data')
             test = pd.DataFrame(dict(image_id=self.df.image_id.iloc[rows],
                                      image_path=[str(Path(o).resolve()) for o in photos]))
-            first = self.train(f'pseudo{k}/run', data, n_folds=2)
+            first = self.reference(f'pseudo{k}/run', data, n_folds=2)
             iterate(data, first, test, there/'rounds', rounds=1, teachers='all', verbose=False)
             before[rows] = first.predict(photos, 'none')
             after[rows] = Run(there/'rounds'/'round1', first.store).predict(photos, 'none')
@@ -87,8 +78,8 @@ class Seed(Job):
         "(name, out-of-fold grams)"
         heavy = []
         for name, changes in progress(VARIANTS.items(), f'variants of seed {self.seed}'):
-            run = self.train(name, **changes)
-            yield name, (grams := self.out_of_fold(run))
+            run = self.reference(name, **changes)
+            yield name, (grams := self.out_of_fold(run, 'none'))
             if name == 'reference':
                 for views, label in VIEWS.items(): yield label, self.out_of_fold(run, views)
             if name in (HEAVY_NAME, 'second backbone'): heavy.append(grams)

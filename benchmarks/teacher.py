@@ -28,6 +28,7 @@ from real_labels import read_features
 from real_photos import photo_parser
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -45,10 +46,7 @@ def teacher():
 
 def taught(df, parts, groups):
     "(N, 3) grams by teachers that have not seen the site of the photo."
-    res = np.zeros_like(parts)
-    for seen, rest in group_folds(groups, 5):
-        res[rest] = teacher().fit(df.iloc[seen], parts[seen]).predict(df.iloc[rest])
-    return res
+    return cross_val_predict(teacher(), df, parts, cv=group_folds(groups, 5))
 
 
 def one_seed(df, features, seed, quick):

@@ -260,7 +260,8 @@ class EpochLine(Callback):
 # %% ../nbs/02b_callbacks.ipynb #01c94b58
 def _csv(folder, member, settings):
     from fastai.callback.progress import CSVLogger
-    return CSVLogger(folder.resolve()/f'log_{member}.csv')  # learn.path comes before a relative one
+    path = folder.resolve()/f'log_{member}.csv'  # learn.path comes before a relative one
+    return CSVLogger(path, append=True)  # to what an interrupted training has left
 
 def _tensorboard(folder, member, settings):
     from fastai.callback.tensorboard import TensorBoardCallback

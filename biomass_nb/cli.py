@@ -148,7 +148,7 @@ def biomass_train(
     preset = preset or ('baseline' if is_available() else 'pretrained')
     cfg, run = make_config(preset, **fields), Run(out, store)
     check_writable(f'{out}/config.json')
-    summary = train_folds(data, run, cfg, jobs=jobs, log=log)
+    summary = train_folds(data, run, cfg, jobs=jobs, log=log or ())
     if int(os.environ.get('RANK', 0)): return  # one of several processes speaks
     score = f'trained on all {summary["photos"]} photos, so there is no score'
     if cfg.n_folds:

@@ -80,7 +80,7 @@ def train_fold(
     run, member = Run(run), Member(fold, repeat)
     learn, own = _member_learner(df, run, member)
     if verbose and not rank_distrib(): own.append(EpochLine(member.name.replace('_', ', ')))
-    if not rank_distrib(): own += [tracker(o, run.path, member.name, asdict(run.config)) for o in log or ()]
+    if not rank_distrib(): own += [tracker(o, run.path, member.name, asdict(run.config)) for o in log]
     stop = StopInTime(budget or Budget())
     with learn.no_bar(), learn.no_logging(): learn.fit(run.config.epochs, cbs=[*own, stop, *deepcopy(cbs)])
     if stop.over:
@@ -236,7 +236,7 @@ def train_folds(
     "Train every member that is not finished, pool the out-of-fold predictions and score them once."
     if num_distrib() > 1 and torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
     run, jobs = Run(run), max(1, torch.cuda.device_count()) if jobs is None else jobs
-    for name in log or (): check_name(name, TRACKERS, 'tracker', 'log')
+    for name in log: check_name(name, TRACKERS, 'tracker', 'log')
     df = _read_photos(data, cfg, run)
     if cfg.start: _same_folds(cfg.start, df)
     with nullcontext() if rank_distrib() else only_one(run.path):

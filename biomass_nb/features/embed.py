@@ -157,20 +157,21 @@ def extract(
     precision='auto', # Of the backbone: fp32, fp16, bf16, auto
     device=None, # Default: the GPU if there is one
     skip_bad=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
+    stats=None, # dict with mean and std, and img_size unless that is given; None: `backbone_stats`
 ): # `Features`
     "Features of photos. Those that are not kept yet are computed."
     question, device = AskFrozen(views, stream), device or default_device()
-    stats = backbone_stats(backbone, weights)
+    stats = stats or backbone_stats(backbone, weights)
+    mean, std = stats['mean'], stats['std']
     digest, precision = weights_digest(backbone, weights), pick_precision(precision, device)
     decoded = PhotoStore(img_size or stats['img_size'], store)
     keys = decoded.add(photos, skip_bad)
-    facts = backbone, digest, stats, decoded.size, question.name, tuple(depths), precision
+    facts = backbone, digest, list(mean), list(std), decoded.size, question.name, tuple(depths), precision
     paths = {k: kept_path(decoded.path.parent/'features-v3', k, *facts) for k in keys if k}
     if not paths: raise DataError(f'none of the {len(keys)} photos can be used', 'photos')
     model = partial(FrozenBackbone, backbone, frozen_weights(backbone, weights), decoded.size, question.whole,
                     depths)
-    batches = lambda todo: QuadratDL(QuadratDataset(decoded, todo), bs, stats['mean'], stats['std'],
-                                     device=device)
+    batches = lambda todo: QuadratDL(QuadratDataset(decoded, todo), bs, mean, std, device=device)
     make = partial(_answers, model if digest else ColourStatistics, batches, question, precision)
     rows = _kept(paths, make, dict(zip(keys, photos)))
     bad = np.full_like(next(iter(rows.values())), np.nan)

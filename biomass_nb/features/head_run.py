@@ -73,8 +73,6 @@ def start(self:HeadRun,
                                versions=versions()), df)
     if known and not (path := self/f'backbone{weights.suffix}').exists():
         with atomic_path(path) as part: shutil.copyfile(weights, part)
-        said = dict(mean=stats['mean'], std=stats['std'], input_size=[3, *2*[stats['img_size']]])
-        write_json(self/'source.json', dict(backbone=backbone, pretrained_cfg=said))
     return self
 
 # %% ../../nbs/features/head_run.ipynb #bcbdd71c
@@ -93,7 +91,8 @@ def _see(self:HeadRun, photos, views='none', **kwargs): # dict: (V, N, F) by nam
     "The features of photos in each view."
     c = self.config
     return {name: extract(photos, c.backbone, self.weights, c.img_size, stream, views, c.depths,
-                          store=self.store, precision=c.precision, device=self.device, **kwargs).by_view()
+                          store=self.store, precision=c.precision, device=self.device,
+                          stats=self.trained_on, **kwargs).by_view()
             for name, stream in self.streams.items()}
 
 def _wide(features): return np.concatenate(list(features.values()), -1)  # side by side
