@@ -310,11 +310,11 @@ class QuadratLoaders(DataLoaders):
     "`DataLoaders` of quadrats."
     def __init__(self,
         *loaders, # `QuadratDL`s: training, and perhaps validation
-        images=None, # `QuadratDL` of halves, if the others give what frozen layers make of them
+        images, # `QuadratDL` that shows new photos as the model expects them
         **kwargs # Of fastai's `DataLoaders`
     ):
         super().__init__(*loaders, **kwargs)
-        self.images = images or self.loaders[-1]
+        self.images = images
 
     def test_dl(self,
         photos, # Paths, or a table with `key`, as `QuadratDataset.items`
@@ -326,13 +326,13 @@ class QuadratLoaders(DataLoaders):
         keys = photos.key if hasattr(photos, 'key') else decoded.add(photos)
         ds = QuadratDataset(decoded, keys, photos[list(TARGETS)] if with_labels else None, whole=whole)
         kwargs = {k: v for k, v in kwargs.items() if k != 'process'}  # which fastai's Interpretation gives
-        return self.images.new(ds, **dict(shuffle=False, drop_last=False, device=self.device) | kwargs)
+        return self.images.new(ds, **dict(device=self.device) | kwargs)
 
     def new_empty(self):
         "Loaders without photos, whose photos come to the store in the cache folder."
-        images = self.test_dl(QuadratDataset(PhotoStore(self.images.dataset.decoded.size), []).items)
-        images.dataset.decoded = PhotoStore(self.images.dataset.decoded.size)
-        return QuadratLoaders(images, images, device=self.device)
+        old = self.images.dataset
+        images = self.images.new(QuadratDataset(PhotoStore(old.decoded.size), [], whole=old.whole))
+        return QuadratLoaders(images, images, images=images, device=self.device)
 
 # %% ../nbs/00b_photos.ipynb #9cc1fe54
 def _with_keys(df, photos, size, store):
