@@ -65,23 +65,24 @@ class MixupCutmix(Callback):
     "Mix quadrats of a batch and their targets alike (strategy 3.3), random by seed, epoch and batch alone."
     order, run_valid = 60, False  # after the data is on its device
     def __init__(self,
-        mixup_alpha=.4, # Of the beta distribution of the share in mixup
-        cutmix_alpha=1., # The same in CutMix
+        mixup_alpha=.4, # Of the beta distribution of the share in MixUp; 0: no MixUp
+        cutmix_alpha=1., # The same in CutMix; 0: no CutMix
         prob=.5, # Share of batches that are mixed, 0 to 1
         seed=42, # Seed
-    ): store_attr()
+    ):
+        store_attr()
+        if not mixup_alpha and not cutmix_alpha:
+            raise DataError('neither MixUp nor CutMix has an alpha; give one', 'mixup', 'cutmix')
 
     def before_batch(self):
         rng = np.random.default_rng([self.seed, self.epoch, self.iter])
         if rng.random() > self.prob: return
         other = torch.as_tensor(rng.permutation(len(self.xb[0])), device=self.xb[0].device)
         def mix(batch): return tuple(share*o + (1 - share)*o[other] for o in batch)
-        if rng.random() > .5:
-            share = rng.beta(self.mixup_alpha, self.mixup_alpha)
-            self.learn.xb = mix(self.xb)
-        else:
-            share = rng.beta(self.cutmix_alpha, self.cutmix_alpha)
-            self.learn.xb, share = _cutmix(self.xb, other, share, rng)
+        cutmix = self.cutmix_alpha and (not self.mixup_alpha or rng.random() <= .5)
+        share = rng.beta(*2*[self.cutmix_alpha if cutmix else self.mixup_alpha])
+        if cutmix: self.learn.xb, share = _cutmix(self.xb, other, share, rng)
+        else: self.learn.xb = mix(self.xb)
         self.learn.yb = mix(self.yb)
 
 # %% ../nbs/02b_callbacks.ipynb #2b4005f0

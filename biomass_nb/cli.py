@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FLAGS', 'make_parser', 'command', 'biomass_demo', 'biomass_synth', 'biomass_check', 'biomass_train', 'biomass_pseudo',
            'biomass_predict', 'biomass_photos', 'biomass_ensemble', 'biomass_report', 'biomass_embed',
-           'biomass_weights', 'biomass_pack']
+           'biomass_weights', 'biomass_export', 'biomass_pack']
 
 # %% ../nbs/cli.ipynb #915e564c
 import os, sys, warnings
@@ -210,7 +210,7 @@ def _test_photos(data, out, bad_photos):
 @command
 def biomass_predict(
     data:str='data', # Folder with test.csv and its photos; for --ttt and new intervals also train.csv's
-    run:str='run', # Run folder, as training leaves it
+    run:str='run', # Run folder, as training leaves it, or hf://USER/NAME on the Hugging Face hub
     out:str='submission.csv', # The csv file to write
     views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
     intervals:bool=False, # Write bounds as well, beside the submission
@@ -237,7 +237,7 @@ def biomass_predict(
 @command
 def biomass_photos(
     photos:str='photos', # Folder of photos of your own, in folders of any depth
-    run:str='run', # Run folder, as training leaves it
+    run:str='run', # Run folder, as training leaves it, or hf://USER/NAME on the Hugging Face hub
     out:str='grams.csv', # The csv file to write: a row of grams and kg/ha for each photo
     data:str='data', # Folder with the training photos; not needed if the run keeps what is known of them
     views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
@@ -354,6 +354,20 @@ def biomass_weights(
         return print(f'\nneeds no download, if the package is installed:\n{packaged_table().to_string()}')
     print(f'{download_weights(out, names).to_string()}\n\n{out} is complete; '
           f'pack it with biomass_pack --weights {out}')
+
+# %% ../nbs/cli.ipynb #35e4f66e
+@command
+def biomass_export(
+    run:str='run', # Run folder, as training leaves it, or hf://USER/NAME
+    to:str='onnx', # Format: onnx, or torch for a program of torch.export
+    out:str=None, # File to write; default NAME.onnx or NAME.pt2 in the working folder
+    views:str='none', # Views to average over: none, flip3, d4, half_flip3, half_d4
+):
+    "Write a run as one file that gives grams from the two halves of a photo."
+    from biomass_nb.share.export import export_run
+    path = export_run(run, out, to, views)
+    print(f'{path}: {path.stat().st_size/1e6:.1f} MB; gives the grams of the run; its metadata say how to '
+          'prepare photos')
 
 # %% ../nbs/cli.ipynb #381a4ec3
 @command

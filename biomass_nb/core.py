@@ -238,7 +238,7 @@ def pick_precision(
     precision:str, # One of `PRECISIONS`
     device, # A torch device
 ): # 'fp32', 'fp16' or 'bf16'
-    "Resolve 'auto': bf16 where the GPU has it, fp16 on other GPUs, fp32 elsewhere."
+    "Resolve 'auto': bf16 where an NVIDIA GPU has it, fp16 on its older GPUs, fp32 on others and on a CPU."
     import torch
     if precision != 'auto': return check_name(precision, PRECISIONS, 'precision', 'precision')
     if device.type != 'cuda': return 'fp32'

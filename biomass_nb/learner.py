@@ -135,7 +135,7 @@ def biomass_learner(
     scale = start_heads(model, dls.train_ds.targets) if cfg.fit_heads else 1.
     if start:  # the auxiliary outputs were not kept
         model.load_state_dict(load_weights(build_model(cfg), start).state_dict(), strict=False)
-    if cfg.ridge and not start: start_as_ridge(model, _as_they_are(dls), cfg.ridge)
+    if cfg.ridge and not start: start_as_ridge(model.to(dls.device), _as_they_are(dls), cfg.ridge)
     splitter = partial(param_groups, layers=cfg.layer_decay < 1)
     backbone = cfg.backbone_lr*cfg.layer_decay**np.arange(len(splitter(model)) - 2)[::-1]
     return BiomassLearner(

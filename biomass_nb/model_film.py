@@ -241,7 +241,8 @@ def features(self:BiomassModel, left, right): # one tensor per stream, as the he
     "What the backbone sees: both halves in one call, or the whole."
     x, backbone = torch.cat([left, right], 3 if self.whole else 0), self.backbone
     if x.shape[1] != 3: backbone = upper_part(backbone, self.frozen)  # maps, as `lower_part` gives them
-    return self.head.see(backbone, x).chunk(2 - self.whole)
+    feats = self.head.see(backbone, x)
+    return (feats,) if self.whole else (feats[:left.shape[0]], feats[left.shape[0]:])
 
 @patch
 def heads(self:BiomassModel, feats): # (B, 5) grams; while training with `n_aux`, also (B, n_aux)

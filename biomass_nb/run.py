@@ -314,7 +314,7 @@ def predict_batches(
     model = model.to(dl.device).eval()
     for left, right, *_ in dl:
         with autocast(dl.device, precision): answer = question(model, left, right)
-        yield answer.double().cpu().numpy()
+        yield answer.cpu().double().numpy()
 
 # %% ../nbs/02d_run.ipynb #a8dcf8e5
 @patch
@@ -543,13 +543,31 @@ def fill_bad(self:Predictor,
 KINDS = dict(network='biomass_nb.run.Run', features='biomass_nb.features.head_run.HeadRun')
 
 def open_run(
-    run, # A path, or a `Predictor`, which is returned as it is
+    run, # A path, hf://user/name, or a `Predictor`, which is returned as it is
     store=None, # As in `Run`
     device=None, # As in `Run`
 ): # `Predictor`
     "The run in a folder, of whatever kind."
     if isinstance(run, Predictor): return run
+    if str(run).startswith('hf://'): return RunFolder.from_hub(run, store=store, device=device)
     config = read_json(Path(run)/'config.json', 'give a run folder, as training writes it', 'run')
     kind = config.get('kind', 'network') if isinstance(config, dict) else 'network'
     module, _, name = KINDS[check_name(kind, KINDS, 'kind of run', 'run')].rpartition('.')
     return getattr(import_module(module), name)(run, store, device)
+
+# %% ../nbs/02d_run.ipynb #310e486e
+@patch
+def push_to_hub(self:RunFolder,
+    repo:str, # Where to, user/name
+    **kwargs, # For `biomass_nb.share.hub.push_run`: private, dataset, dataset_licence, licence
+): # Address of the repository
+    "Upload the run to the Hugging Face hub, with a model card."
+    return import_module('biomass_nb.share.hub').push_run(self, repo, **kwargs)
+
+@patch(cls_method=True)
+def from_hub(cls:RunFolder,
+    repo:str, # user/name, or hf://user/name
+    **kwargs, # For `biomass_nb.share.hub.pull_run`: revision, out, store, device
+): # A run, of whatever kind it is
+    "Fetch a run from the Hugging Face hub."
+    return import_module('biomass_nb.share.hub').pull_run(repo, **kwargs)

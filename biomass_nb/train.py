@@ -42,7 +42,7 @@ _all_ = ['PRESETS', 'TrainConfig', 'make_config', 'MixupCutmix', 'biomass_learne
 # %% ../nbs/03_train.ipynb #d11f3a82
 def _optional(cfg, seed, device, seconds):
     "The callbacks that a config may ask for; `seconds` of training lie behind."
-    if cfg.mix: yield MixupCutmix(prob=cfg.mix, seed=seed + 10**6*rank_distrib())
+    if cfg.mix: yield MixupCutmix(cfg.mixup, cfg.cutmix, cfg.mix, seed + 10**6*rank_distrib())
     if cfg.freeze_epochs: yield FreezeBackbone(cfg.freeze_epochs)
     if cfg.accumulate > 1: yield Accumulate(cfg.accumulate)
     if cfg.clip: yield GradientClip(cfg.clip)
