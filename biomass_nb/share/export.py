@@ -38,7 +38,8 @@ class GramModel(nn.Module):
         self.members = nn.ModuleList(fold_norms(run.model(m), trial, trial) for m in run.finished)
         self.eval()
 
-    def normalised(self, images): return (images.permute(0, 3, 1, 2).float() - self.channel_mean)/self.channel_std
+    def normalised(self, images):
+        return (images.permute(0, 3, 1, 2).float() - self.channel_mean)/self.channel_std
 
     def forward(self, left, right):
         pairs = [view(self.normalised(left), self.normalised(right)) for view in self.views]
@@ -57,9 +58,9 @@ def _facts(run, views):
         made_by=f'biomass_nb {__version__}', run=run.name, members=', '.join(m.name for m in run.finished),
         views=views, backbone=run.config.backbone, weights=json.dumps(known['weights']),
         inputs=f'left, right: uint8, (photos, {size}, {size}, 3), RGB, rows from the top',
-        preprocessing=f'Turn the photo as its EXIF orientation says. Cut it into a left and a right half. Resize '
-                      f'each half to {size} x {size} pixels (bilinear, antialiased). The model normalises.',
-        outputs=f'grams: float32, (photos, 5): {", ".join(TARGETS)}, in grams of dry matter per quadrat')
+        preprocessing='Turn the photo as its EXIF orientation says. Cut it into a left and a right half. '
+                      f'Resize each to {size} x {size} pixels (bilinear, antialiased). The model normalises.',
+        outputs=f'grams: float32, (photos, 5): {", ".join(TARGETS)}, grams of dry matter per quadrat')
 
 # %% ../../nbs/share/export.ipynb #d5af589a
 def need_packages(
@@ -76,17 +77,18 @@ def need_packages(
 def _traced(model, size):
     "A program for any number of photos."
     photos = torch.export.Dim('photos')
-    images = tuple(torch.zeros(2, size, size, 3, dtype=torch.uint8) for _ in range(2))  # two, not one twice
+    images = torch.zeros(2, 2, size, size, 3, dtype=torch.uint8).unbind()
     return torch.export.export(model, images, strict=False,
                                dynamic_shapes=dict(left={0: photos}, right={0: photos}))
 
 def _write_torch(model, size, facts, path):
-    with open(path, 'wb') as f: torch.export.save(_traced(model, size), f, extra_files={'facts.json': json.dumps(facts)})
+    notes = {'facts.json': json.dumps(facts)}
+    with open(path, 'wb') as f: torch.export.save(_traced(model, size), f, extra_files=notes)
 
 def _write_onnx(model, size, facts, path):
     with redirect_stdout(StringIO()):  # its notes on each operator
-        program = torch.onnx.export(_traced(model, size), input_names=['left', 'right'], output_names=['grams'],
-                                    opset_version=18, verbose=False)
+        program = torch.onnx.export(_traced(model, size), input_names=['left', 'right'],
+                                    output_names=['grams'], opset_version=18, verbose=False)
     program.model.metadata_props.update(facts)
     program.save(path, external_data=False)
 
@@ -132,7 +134,8 @@ def export_run(
         warnings.simplefilter('ignore')  # PyTorch's, of its own parts
         try: write(model, size, _facts(run, views), part)
         except (RuntimeError, TypeError, NotImplementedError) as e:
-            raise DataError(f'{run}: {run.config.backbone} cannot be exported to {kind} '
-                            f'({type(e).__name__}: {str(e).splitlines()[0]}); try the other format', 'to') from e
+            why = f'{type(e).__name__}: {str(e).splitlines()[0]}'
+            raise DataError(f'{run}: {run.config.backbone} cannot be exported to {kind} ({why}); try the '
+                            'other format', 'to') from e
         _check_file(model, size, ask, part)
     return path

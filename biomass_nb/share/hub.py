@@ -58,7 +58,7 @@ run = Run.from_hub('{{ repo }}')
 print(run.predict(['photo.jpg']))  # grams of {{ targets }}
 ```
 
-On the command line: `biomass_photos --run hf://{{ repo }} --photos FOLDER`, or `biomass_predict`.
+The commands of biomass_nb take `hf://{{ repo }}` where they take the folder of a run.
 
 ## Scores
 
@@ -73,9 +73,9 @@ Guesses that look at no photo, weighted R2: {{ guesses }}.
 
 ## Training data
 
-{{ dataset }}; licence: {{ dataset_licence }}. States: {{ states }}. Dates: {{ dates }}. Total dry matter: mean
-{{ mean_g }} g, at most {{ most_g }} g in a quadrat. The photos are not part of this repository. The labels and
-out-of-fold predictions are.
+{{ dataset }}; licence: {{ dataset_licence }}. States: {{ states }}. Dates: {{ dates }}. Total dry matter:
+mean {{ mean_g }} g, at most {{ most_g }} g in a quadrat. This repository has the labels and the out-of-fold
+predictions, but not the photos.
 
 ## How it was trained
 
@@ -90,11 +90,11 @@ out-of-fold predictions are.
 def _limits(run, df):
     "What a user must know, as sentences."
     bad = [t for t, r2 in run.summary['r2'].items() if r2 is not None and r2 < .05]
-    yield ('It knows photos of quadrats of the size and camera distance of its training photos. Of other photos '
-           'it gives grams as well, and they mean nothing.')
+    yield ('It knows photos of quadrats of the size and camera distance of its training photos. Of other '
+           'photos it gives grams as well, and they mean nothing.')
     yield f'It has seen {", ".join(sorted(df.State.unique()))}. Its errors elsewhere are not known.'
-    yield (f'Quadrats above {df.Dry_Total_g.max():.0f} g are beyond its training photos, and are likely to be '
-           'underestimated.')
+    yield (f'Quadrats above {df.Dry_Total_g.max():.0f} g are beyond its training photos. It is likely to '
+           'underestimate them.')
     if bad: yield f'Predictions of {", ".join(bad)} are hardly better than their mean in the training photos.'
     if run.settings.get('leaky'):
         yield 'Photos of one site were in several folds, so the scores are too high for new sites.'
@@ -103,8 +103,9 @@ def _how(run):
     "How a run was trained, in a line."
     s, weights = run.settings, (run.trained_on['weights'] or {}).get('file', 'none')
     head = s.get('head', 'regressions on frozen features')
-    return (f"Backbone `{s['backbone']}` with the weights `{weights}`, images of {s.get('img_size') or 'the usual'} "
-            f"pixels, head: {head}, folds: {s['n_folds']}, seed: {s['seed']}.")
+    size = s.get('img_size') or 'the usual'
+    return (f"Backbone `{s['backbone']}` with the weights `{weights}`, images of {size} pixels, "
+            f"head: {head}, folds: {s['n_folds']}, seed: {s['seed']}.")
 
 # %% ../../nbs/share/hub.ipynb #d1fb3ce5
 def model_card(
@@ -120,8 +121,8 @@ def model_card(
     folded, name = s['n_folds'] and 'weighted_r2' in summary, repo.split('/')[-1]
     result = [EvalResult('image-regression', dataset, dataset, 'weighted_r2', summary['weighted_r2'],
                          metric_name='weighted R2, out of fold')] if folded else None
-    about = ModelCardData(license=licence, library_name='biomass_nb', tags=['pasture', 'biomass', 'regression'],
-                          model_name=name, eval_results=result)
+    about = ModelCardData(license=licence, library_name='biomass_nb', model_name=name, eval_results=result,
+                          tags=['pasture', 'biomass', 'regression'])
     dates = pd.to_datetime(df.Sampling_Date)
     scores = score_lines(run).round(3).fillna('').reset_index().to_numpy() if folded else []
     guesses = ', '.join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in summary.get('trivial', {}).items())
