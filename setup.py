@@ -11,7 +11,7 @@ setup(
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
     long_description=open('README.md', encoding='utf-8').read(), long_description_content_type='text/markdown',
     packages=find_packages(include=['biomass_nb', 'biomass_nb.*']), python_requires='>=' + cfg['min_python'],
-    install_requires=cfg['requirements'].split(), extras_require={o: cfg[f'{o}_requirements'].split() for o in ('distributed', 'pretrained', 'onnx', 'dev')},
+    install_requires=cfg['requirements'].split(), extras_require={o: cfg[f'{o}_requirements'].split() for o in ('distributed', 'pretrained', 'phone', 'onnx', 'dev')},
     entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': ['biomass_nb=biomass_nb._modidx:d']},
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
                  'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Image Recognition'],

@@ -204,7 +204,7 @@ def _test_photos(data, out, bad_photos):
     check_name(bad_photos, ('stop', 'mean'), 'way with bad photos', 'bad_photos')
     check_writable(out)
     df, skip = read_test(data), bad_photos == 'mean'
-    return df, find_photos(df, data, must_exist=not skip), skip
+    return df, find_photos(df, data), skip
 
 # %% ../nbs/cli.ipynb #9e0bbd79
 @command

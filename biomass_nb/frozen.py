@@ -82,7 +82,7 @@ def add(self:MapStore,
     keys, # Of photos in `decoded`
 ):
     "Open the maps of photos. Those that are not kept yet are computed."
-    folder = self.decoded.path.parent/'maps-v1'
+    folder = self.decoded.path.parent/'maps-v2'
     def make(key):
         images = variants(self.decoded, key, self.n, self.tfms, self.model.whole)
         return _maps(self.model, images, self.mean, self.std)

@@ -297,7 +297,7 @@ def ttt_predict(
 ): # (N, 5) grams; (N, 5) grams, the spread over views of the plain prediction
     "Fine-tune a run on training photos and on its predictions of test photos, predict, and blend."
     check_name(how.teachers, TEACHERS, 'kind of teachers', 'teachers')
-    run, paths = Run(run), np.array(find_photos(test, data, not skip_bad))
+    run, paths = Run(run), np.array(find_photos(test, data))
     run.check_all()
     keys = run.decoded.add(run.training_photos(data).path)
     each = run.predict_each(paths, views, skip_bad=skip_bad)

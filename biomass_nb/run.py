@@ -351,7 +351,7 @@ def _answers(self:Run, member, keys, question, bs, bar):
     dl, cfg = self.loader(keys, bs), self.config
     precision, size = pick_precision(cfg.precision, dl.device), dl.bs*-(-_PART//dl.bs)
     facts = self.digest(member), question.name, self.trained_on['mean'], self.trained_on['std'], precision
-    folder, model, parts = Path(self.store or cache_dir())/'answers-v1', None, []
+    folder, model, parts = Path(self.store or cache_dir())/'answers-v2', None, []
     for i in range(0, len(keys), size):
         part = list(keys[i:i + size])
         def make():
@@ -533,9 +533,14 @@ def score_table(
 @patch
 def fill_bad(self:Predictor,
     grams, # (N, 5) grams, with NaN for photos that could not be read
+    even_most:bool=False, # Also where this is most of them
 ): # (N, 5) grams without NaN
-    "Fill rows of NaN with the mean grams of the training photos."
-    if not np.isnan(grams).any(): return grams
+    "Fill rows of NaN with the mean grams of the training photos. Raise a `DataError` if most rows are NaN."
+    bad = np.isnan(grams).any(1)
+    if not bad.any(): return grams
+    if bad.mean() > .5 and not even_most:
+        raise DataError(f'{bad.sum()} of {len(bad)} photos cannot be used, so nothing may be right; look at '
+                        'the photos and their folder', 'photos')
     means = self.summary['means']
     return np.where(np.isnan(grams), add_sums([[means[c] for c in COMPONENTS]]), grams)
 

@@ -167,7 +167,7 @@ def extract(
     decoded = PhotoStore(img_size or stats['img_size'], store)
     keys = decoded.add(photos, skip_bad)
     facts = backbone, digest, list(mean), list(std), decoded.size, question.name, tuple(depths), precision
-    paths = {k: kept_path(decoded.path.parent/'features-v3', k, *facts) for k in keys if k}
+    paths = {k: kept_path(decoded.path.parent/'features-v4', k, *facts) for k in keys if k}
     if not paths: raise DataError(f'none of the {len(keys)} photos can be used', 'photos')
     model = partial(FrozenBackbone, backbone, frozen_weights(backbone, weights), decoded.size, question.whole,
                     depths)

@@ -109,12 +109,15 @@ def infer_session(
 
 # %% ../../nbs/kaggle/sessions.ipynb #e3b09394
 def _predict_readable(run, photos, views, budget):
-    "Predictions of the photos that can be read; the training means for the others."
-    decoded = PhotoStore(run.settings['img_size'], run.store)
-    good = np.array([k is not None for k in decoded.add(photos, skip_bad=True)])
-    res = np.full((len(photos), len(TARGETS)), np.nan)
+    "Predictions of the photos that can be read; the training means for the others, with a loud note."
+    decoded, there = PhotoStore(run.settings['img_size'], run.store), [Path(p).is_file() for p in photos]
+    good, res = np.array(there), np.full((len(photos), len(TARGETS)), np.nan)
+    good[good] = [k is not None for k in decoded.add(np.array(photos)[good], skip_bad=True)]
     if good.any(): res[good] = predict_within(run, np.array(photos)[good], views, budget)
-    return run.fill_bad(res)
+    if not good.all():
+        print(f'{(~good).sum()} OF {len(good)} PHOTOS CANNOT BE USED ({len(there) - sum(there)} ARE MISSING). '
+              'THEIR ROWS ARE THE TRAINING MEANS, NOT PREDICTIONS.')
+    return run.fill_bad(res, even_most=True)
 
 def _blend_weights(runs, weights, data):
     "A weight for each run. Only fitted ones need out-of-fold predictions."

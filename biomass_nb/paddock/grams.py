@@ -15,7 +15,8 @@ from ..core import DataError, DataWarning, cached, check_writable, kept_path, on
 from ..data import COMPONENTS, TARGETS, write_table
 from ..intervals import apply_intervals, fit_run_intervals
 from .likeness import distances, has_features, training_features
-from .photos import list_photos, shape_note, why_unreadable
+from .photos import list_photos, why_unreadable
+from ..photos import PhotoStore, photo_key
 from ..run import Run, open_run
 from ..views import AskViews, pool_features
 
@@ -51,7 +52,8 @@ def _ask_chunk(run, photos, views, known):
     except DataError:
         if not all(map(why_unreadable, photos)): raise
         grams = spread = np.full((len(photos), len(TARGETS)), np.nan)
-    note = [why_unreadable(p) if np.isnan(g[0]) else shape_note(p) for p, g in zip(photos, grams)]
+    decoded = PhotoStore(1, getattr(run, 'runs', [run])[0].store)  # marks are the same for all sizes
+    note = [why_unreadable(p) if np.isnan(g[0]) else decoded.marks(photo_key(p)) for p, g in zip(photos, grams)]
     return dict(grams=grams, spread=spread, distance=far, note=np.array(note, dtype=str))
 
 # %% ../../nbs/paddock/grams.ipynb #4882ffb6
@@ -97,8 +99,8 @@ def _ask_all(run, photos, names, views, known, work, size):
         answers = _ask_chunk(asked, photos[chunk], views, known)
         shutil.rmtree(work/'chunk', ignore_errors=True)
         return answers
-    with warnings.catch_warnings():  # unreadable photos are told at the end
-        warnings.filterwarnings('ignore', r'\d+ of \d+ photos cannot be used', DataWarning)
+    with warnings.catch_warnings():  # unreadable and odd photos are told at the end
+        warnings.filterwarnings('ignore', r'\d+ of \d+ photos (cannot be used|look odd)', DataWarning)
         for i in progress(range(0, len(photos), size), f'{len(photos)} photos'):
             chunk = slice(i, i + size)
             path = kept_path(work, 'answers', *facts, files[chunk], suffix='.npz')
