@@ -5,8 +5,8 @@
 For each seed, and for each of its five folds by (State, Sampling_Date), some of the photos of the other
 folds train and the fold is predicted. `many sites` takes photos from all sites in turn, `few sites` takes
 whole sites until there are enough photos. The pooled predictions are scored once. `frozen` is a kernel head
-on the features of `tf_efficientnet_lite0` at 448 pixels, `fine-tuned` the preset `pretrained`, `blend` the
-mean of both.
+on the features of `tf_efficientnet_lite0` at 448 pixels, `fine-tuned` the recipe of the preset
+`pretrained` before MixUp, with flips and without mixing, `blend` the mean of both.
 Rows that are in the file are not computed again, and a training that was interrupted goes on, so the same
 command continues. nbs/results.ipynb shows the rows.
 """
@@ -22,7 +22,7 @@ from biomass_nb.features.embed import extract
 from biomass_nb.features.heads import KernelHead
 from biomass_nb.losses import weighted_r2
 from measure import part_of
-from real_photos import FROZEN, Job, photo_parser
+from real_photos import FROZEN, UNMIXED, Job, photo_parser
 
 NUMBERS = 20, 40, 60, None  # None: all photos of the other folds
 
@@ -58,7 +58,7 @@ class Curve(Job):
         def predict_fold(k, seen, rest):
             there = self.folder/f'curve, {name}, {k}'
             data = part_of(self.data, self.df.image_id.iloc[seen], there/'data')
-            run = self.train(f'{there.name}/run', 'pretrained', data, n_folds=0)
+            run = self.train(f'{there.name}/run', 'pretrained', data, n_folds=0, **UNMIXED)
             return run.predict([self.paths[i] for i in rest], 'none')
         return predict_fold
 
@@ -74,7 +74,7 @@ def one_seed(job, networks):
             frozen = job.predict(job.kernel(X), sites, number)
             yield *row, 'frozen', weighted_r2(y, frozen)
             if not networks: continue
-            if number is None: tuned = job.network('pretrained', 'pretrained', 'none')  # as in real_photos.py
+            if number is None: tuned = job.network('unmixed', 'pretrained', 'none', **UNMIXED)
             else: tuned = job.predict(job.fine_tuned(f'{row[0]} {row[1]}'), sites, number)
             yield *row, 'fine-tuned', weighted_r2(y, tuned)
             yield *row, 'blend', weighted_r2(y, (frozen + tuned)/2)

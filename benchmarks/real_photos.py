@@ -33,6 +33,7 @@ from PIL import Image
 
 PREDICTIONS = [f'pred_{t}' for t in TARGETS]
 FROZEN = 'tf_efficientnet_lite0', 'tf_efficientnet_lite2'
+UNMIXED = dict(tfms='light', mix=0.)  # the preset `pretrained` before MixUp
 
 
 class Job:

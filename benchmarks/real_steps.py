@@ -2,7 +2,8 @@
 
     python benchmarks/real_steps.py --data csiro-biomass --out benchmarks/real_steps.csv
 
-The reference is the preset `pretrained` at 224 pixels, a quarter of its area, for time's sake. Each variant
+The reference is the recipe of the preset `pretrained` before MixUp: with flips and without mixing, at 224
+pixels, a quarter of the preset's area, for time's sake. Each variant
 differs from it in what its row names. All are trained on the same folds by (State, Sampling_Date), and scored
 once on the pooled out-of-fold predictions. For the pseudo-labels each fold in turn is the unlabelled set, as
 the test photos are in the competition: two members are trained on the other folds, label its photos, and
@@ -22,7 +23,7 @@ from biomass_nb.ensemble import blend
 from biomass_nb.pseudo import iterate
 from biomass_nb.run import Run
 from measure import part_of
-from real_photos import Job, gain_row, photo_parser
+from real_photos import UNMIXED, Job, gain_row, photo_parser
 
 HEAVY_NAME, HEAVY = 'heavy augmentation, MixUp and CutMix', dict(tfms='heavy', mix=.5)
 VARIANTS = {  # what differs from the preset
@@ -56,8 +57,8 @@ OVER = {'combined loss': HEAVY_NAME, 'second backbone': HEAVY_NAME, 'two backbon
 class Seed(Job):
     "The photos with the folds of a seed, and out-of-fold grams of runs that are trained on them."
     def reference(self, name, data=None, **changes):
-        "A run of the preset `pretrained` at 224 pixels, with changes."
-        return self.train(name, 'pretrained', data, img_size=224, **changes)
+        "A run of the preset `pretrained` at 224 pixels, without MixUp, with changes."
+        return self.train(name, 'pretrained', data, **dict(img_size=224) | UNMIXED | changes)
 
     def pseudo(self):
         "Grams before and after pseudo-labels, when each fold in turn is the unlabelled set."
