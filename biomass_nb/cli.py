@@ -45,7 +45,7 @@ def make_parser(
     return parser
 
 # %% ../nbs/cli.ipynb #dc45dce0
-def _one_line(text): return ' '.join(str(text).split())
+def _one_line(text): return ''.join(c if c.isprintable() else '?' for c in ' '.join(str(text).split()))
 
 def _with_flags(e, parser):
     "The message of an error, and the flags of this command that mend it."
@@ -200,10 +200,11 @@ def _write(out, data, df, preds, bounds, coverage):
 def _test_photos(data, out, bad_photos):
     "The test table, its photos, and whether bad ones are skipped."
     from biomass_nb.core import check_name, check_writable
-    from biomass_nb.data import find_photos, read_test
+    from biomass_nb.data import check_ids, find_photos, read_test
     check_name(bad_photos, ('stop', 'mean'), 'way with bad photos', 'bad_photos')
     check_writable(out)
     df, skip = read_test(data), bad_photos == 'mean'
+    check_ids(df.image_id, data)
     return df, find_photos(df, data), skip
 
 # %% ../nbs/cli.ipynb #9e0bbd79

@@ -69,7 +69,9 @@ def save_weights(
     "Save weights atomically, with metadata in the header. Auxiliary outputs are left out."
     state, header = get_model(model).state_dict(), {k: json.dumps(v) for k, v in metadata.items()}
     state = {k: v.detach().cpu().contiguous() for k, v in state.items() if not k.startswith('aux.')}
-    with atomic_path(path) as part: save_file(state, part, header)
+    try:
+        with atomic_path(path) as part: save_file(state, part, header)
+    except SafetensorError as e: raise DataError(f'{path}: cannot be written ({e}); is the disk full?') from e
 
 # %% ../nbs/02d_run.ipynb #07dab47a
 def read_metadata(

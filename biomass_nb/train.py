@@ -28,7 +28,7 @@ from .frozen import MapStore
 from .learner import biomass_learner
 from .losses import make_loss
 from .model_film import load_weights
-from .photos import PhotoStore, cache_dir, dataloaders
+from .photos import PhotoStore, cache_dir, dataloaders, photo_key
 from .pretrained import pretrained_file
 from .run import Member, Run, build_model, photo_changes, predict_batches, score_table
 from .views import AskViews
@@ -134,14 +134,15 @@ def _member_callbacks(run, member, lr, device):
 def _read_photos(data, cfg, run):
     "The labelled photos, with fold, path and key. What is wrong shows before anything is written."
     df = read_train(data)
+    df['path'] = find_photos(df, data)
+    df['key'] = [photo_key(p) for p in df.path]
     df = assign_folds(df, cfg.n_folds, cfg.seed, cfg.leaky) if cfg.n_folds else df.assign(fold=-1)
     if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
     build_model(cfg), make_loss(cfg.loss)
     if cfg.frozen and not (cfg.start or pretrained_file(cfg.backbone, cfg.weights)):
         raise DataError(f'{cfg.backbone}: frozen stages of random weights see nothing; '
                         'give pretrained weights, or freeze none', 'weights', 'frozen')
-    df['path'] = find_photos(df, data)
-    df['key'] = PhotoStore(cfg.img_size, run.store).add(df.path)
+    PhotoStore(cfg.img_size, run.store).add(df.path)
     return df
 
 # %% ../nbs/03_train.ipynb #386dd23b

@@ -21,7 +21,7 @@ from .embed import frozen_weights, weights_digest, write_features
 from .heads import REGRESSIONS, head_oof, ridge_head, stack_of
 from ..losses import weighted_r2
 from ..model_film import STREAMS
-from ..photos import PhotoStore
+from ..photos import PhotoStore, photo_key
 from ..run import Member, Run, RunFolder, oof_table, open_run, score_table, versions
 from fastcore.basics import patch
 from safetensors.numpy import load_file, save_file
@@ -184,9 +184,11 @@ def _read_photos(data, run, settings, bs):
     c = SimpleNamespace(**settings)
     check_name(c.stream, (*STREAMS, 'both'), 'stream', 'stream')
     for head in c.heads: check_name(head, REGRESSIONS, 'head', 'heads')
-    df = assign_folds(read_train(data), c.n_folds, c.seed)
+    df = read_train(data)
     df['path'] = find_photos(df, data)
-    df['key'] = PhotoStore(c.img_size, run.store).add(df.path)
+    df['key'] = [photo_key(p) for p in df.path]
+    df = assign_folds(df, c.n_folds, c.seed)
+    PhotoStore(c.img_size, run.store).add(df.path)
     extract(list(df.path[:bs]), c.backbone, c.weights, c.img_size, c.stream.replace('both', 'halves'), bs=bs,
             store=run.store, precision=c.precision, device=run.device)
     return df
@@ -267,4 +269,7 @@ def score_beside(
     last = run.summary.get('weighted_r2_last')  # only if another epoch may have been kept
     chosen = '' if last is None else (f'{last} in the last epoch: the rest comes from choosing the epoch on '
                                       'the same photos; ')
-    return f"pooled out-of-fold weighted R2 {run.summary['weighted_r2']} ({chosen}{listed})"
+    score = run.summary['weighted_r2']
+    bad = score is None or score < run.summary['trivial']['target_means']
+    worse = '; this is worse than guessing the means: do not use the run' if bad else ''
+    return f'pooled out-of-fold weighted R2 {score} ({chosen}{listed}){worse}'

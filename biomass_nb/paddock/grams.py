@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from ..core import DataError, DataWarning, cached, check_writable, kept_path, only_one, progress
-from ..data import COMPONENTS, TARGETS, write_table
+from ..data import COMPONENTS, TARGETS, warn_implausible, write_table
 from ..intervals import apply_intervals, fit_run_intervals
 from .likeness import distances, has_features, training_features
 from .photos import list_photos, why_unreadable
@@ -73,6 +73,7 @@ def _table(names, grams, spread, distance, note, area, model):
     bounds = [_bounds(model, grams, spread)] if model else []
     far = pd.Series(distance).convert_dtypes()  # NaN as missing, so that it is neither like nor unlike
     marks = pd.DataFrame(dict(distance=distance, unlike=far > 1, note=note))
+    names = [f'./{o}' if o[0] in '=+-@' else o for o in names]  # a spreadsheet would take it for a formula
     return pd.concat([pd.Series(names, name='photo'), table, (table/area*10).rename(columns=KG_HA), *bounds,
                       marks], axis=1).round(4)
 
@@ -149,6 +150,7 @@ def predict_folder(
     with only_one(work):
         answers = _ask_all(run, photos, names, views, known, work, chunk)
         table = _table(names, **answers, area=area, model=model)
+        warn_implausible(np.nan_to_num(answers['grams']), names)
         if table.GDM_g.notna().any(): write_table(out, table)
         shutil.rmtree(work)
     _tell_unreadable(folder, table, out)

@@ -38,8 +38,10 @@ def picture(
 ): # HTML
     "The figure in two widths."
     from markupsafe import Markup
+    import matplotlib.pyplot as plt
     sizes = (4.2, 160), (8.6, 120)
-    narrow, wide = (_data_uri(section.draw(width=width), dpi, section.photos) for width, dpi in sizes)
+    with plt.rc_context({'text.parse_math': False}):  # a $ in the name of a file is no formula
+        narrow, wide = (_data_uri(section.draw(width=width), dpi, section.photos) for width, dpi in sizes)
     return Markup('<picture><source media="(max-width: 640px)" srcset="{}"><img src="{}" alt="{}"></picture>'
                   ).format(narrow, wide, section.alt)
 
