@@ -115,8 +115,9 @@ def _predict_readable(run, photos, views, budget):
     good[good] = [k is not None for k in decoded.add(np.array(photos)[good], skip_bad=True)]
     if good.any(): res[good] = predict_within(run, np.array(photos)[good], views, budget)
     if not good.all():
-        print(f'{(~good).sum()} OF {len(good)} PHOTOS CANNOT BE USED ({len(there) - sum(there)} ARE MISSING). '
-              'THEIR ROWS ARE THE TRAINING MEANS, NOT PREDICTIONS.')
+        lost = len(there) - sum(there)
+        print(f'{(~good).sum()} OF {len(good)} PHOTOS CANNOT BE USED; {lost} ARE MISSING. THEIR ROWS ARE THE '
+              'TRAINING MEANS, NOT PREDICTIONS.')
     return run.fill_bad(res, even_most=True)
 
 def _blend_weights(runs, weights, data):

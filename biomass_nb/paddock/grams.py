@@ -53,7 +53,8 @@ def _ask_chunk(run, photos, views, known):
         if not all(map(why_unreadable, photos)): raise
         grams = spread = np.full((len(photos), len(TARGETS)), np.nan)
     decoded = PhotoStore(1, getattr(run, 'runs', [run])[0].store)  # marks are the same for all sizes
-    note = [why_unreadable(p) if np.isnan(g[0]) else decoded.marks(photo_key(p)) for p, g in zip(photos, grams)]
+    note = [why_unreadable(p) if np.isnan(g[0]) else decoded.marks(photo_key(p))
+            for p, g in zip(photos, grams)]
     return dict(grams=grams, spread=spread, distance=far, note=np.array(note, dtype=str))
 
 # %% ../../nbs/paddock/grams.ipynb #4882ffb6
