@@ -135,6 +135,7 @@ def photo_marks(
     x = np.concatenate(list(images), 1).astype(np.int16)
     spread = lambda axis: (x.max(axis) - x.min(axis)).max(-1)  # of each row or column
     flat = {name: (spread(axis) <= 8).mean() for name, axis in (('rows', 1), ('columns', 0))}
+    if min(flat.values()) > .9: return ['all of one colour']
     light, colour = x.mean(), (x.max(-1) - x.min(-1)).mean()
     marks = [f'{share:.0%} of its {name} are of one colour: damaged, or with a margin'
              for name, share in flat.items() if share > .02]
