@@ -120,7 +120,7 @@ def _known_or_none(run, data):
 
 # %% ../../nbs/paddock/grams.ipynb #dda7f896
 def _tell_unreadable(folder, table, out):
-    "Warn of the photos without grams. Raise a `DataError` if none has grams."
+    "Warn of photos without grams, and of odd ones. Raise a `DataError` if none has grams."
     bad = table[table.GDM_g.isna()]
     if len(bad) == len(table):
         first = f'{bad.photo[0]}: {bad.note[0]}'
@@ -128,6 +128,9 @@ def _tell_unreadable(folder, table, out):
     if len(bad):
         warnings.warn(f'{folder}: {len(bad)} of {len(table)} photos cannot be used; their rows in {out} '
                       'have no grams, and the reason in the column note', DataWarning, stacklevel=3)
+    if odd := len(table[table.note != '']) - len(bad):
+        warnings.warn(f'{folder}: {odd} of {len(table)} photos look odd, and their grams may mean nothing; '
+                      f'the column note in {out} says why', DataWarning, stacklevel=3)
 
 # %% ../../nbs/paddock/grams.ipynb #185536a1
 def predict_folder(
