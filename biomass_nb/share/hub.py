@@ -58,7 +58,7 @@ run = Run.from_hub('{{ repo }}')
 print(run.predict(['photo.jpg']))  # grams of {{ targets }}
 ```
 
-The commands of biomass_nb take `hf://{{ repo }}` where they take the folder of a run.
+`biomass_predict`, `biomass_photos`, `biomass_ensemble` and `biomass_export` take `hf://{{ repo }}` as a run.
 
 ## Scores
 
