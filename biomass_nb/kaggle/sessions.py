@@ -110,7 +110,7 @@ def infer_session(
 # %% ../../nbs/kaggle/sessions.ipynb #e3b09394
 def _predict_readable(run, photos, views, budget):
     "Predictions of the photos that can be read; the training means for the others, with a loud note."
-    decoded, there = PhotoStore(run.settings['img_size'], run.store), [Path(p).is_file() for p in photos]
+    decoded, there = PhotoStore(run.settings['img_size'], run.store), [p.is_file() for p in photos]
     good, res = np.array(there), np.full((len(photos), len(TARGETS)), np.nan)
     good[good] = [k is not None for k in decoded.add(np.array(photos)[good], skip_bad=True)]
     if good.any(): res[good] = predict_within(run, np.array(photos)[good], views, budget)
