@@ -12,7 +12,6 @@ goes on with the same command. nbs/results.ipynb shows the rows.
 import sys
 from itertools import product
 
-import numpy as np
 import pandas as pd
 import torch
 from biomass_nb.core import cross_fit

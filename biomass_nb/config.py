@@ -66,7 +66,7 @@ class TrainConfig(_Checked):
     frozen: int = _option(0, 'Stages of the backbone that are never trained', low=0, high=99)
     variants: int = _option(8, 'Augmented variants of each photo whose maps are kept', low=1, high=1000)
     norms: str = _option('train', 'Batch norms of the backbone: train, or frozen', names='model_film.NORMS')
-    # on what
+    # on what, towards what
     n_folds: int = _option(5, 'Folds by State and Sampling_Date; 0 trains on all photos', low=0, high=1000)
     leaky: bool = _option(False, 'Split photos instead of sites: the wrong way, for the lesson')
     n_seeds: int = _option(1, 'Models per fold, which differ by their seed alone', low=1, high=1000)
@@ -75,7 +75,6 @@ class TrainConfig(_Checked):
     mix: float = _option(0., 'Probability of MixUp or CutMix in a batch', low=0, high=1)
     mixup: float = _option(.4, "Alpha of MixUp's beta distribution; 0: CutMix alone", low=0)
     cutmix: float = _option(1., "Alpha of CutMix's beta distribution; 0: MixUp alone", low=0)
-    # towards what
     loss: str = _option('mse', 'mse, weighted_mse, huber:delta=5, smooth_l1, r2, …', names='losses.LOSSES')
     intervals: float = _option(0., 'Weight of the auxiliary classification into 7 intervals of grams', low=0)
     metadata: float = _option(0., 'Weight of the auxiliary NDVI, height, species and state', low=0)
@@ -108,8 +107,8 @@ _DEMO = dict(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=24, b
 _GOLD = dict(tfms='heavy', mix=.5, loss='combined')
 _PRETRAINED = dict(backbone='tf_efficientnet_lite0', img_size=448, frozen=6, norms='frozen',
                    head='half_density', fit_heads=True, ridge=.3, tfms='colour', mix=.5, mixup=1., cutmix=0.,
-                   loss='smooth_l1', epochs=15, lr=5e-5,
-                   backbone_lr=1e-4, wd=1e-2, clip=5., warmup=1.5, ema=.99, keep='last')
+                   loss='smooth_l1', epochs=15, lr=5e-5, backbone_lr=1e-4, wd=1e-2, clip=5., warmup=1.5,
+                   ema=.99, keep='last')
 PRESETS = dict(
     baseline=_preset(),
     gold=_preset(**_GOLD),

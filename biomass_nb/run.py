@@ -17,11 +17,10 @@ from . import __version__
 from .config import TrainConfig
 from .core import DataError, DataWarning, atomic_path, autocast, cached, check_name, file_digest
 from .core import fingerprint, kept_path, pick_precision, progress, read_json, write_json
-from .data import COMPONENTS, TARGETS, add_sums, find_photos, out_of_fold_means
-from .data import read_table, read_train, write_table
+from .data import COMPONENTS, TARGETS, add_sums, out_of_fold_means, read_table, write_table
 from .losses import target_r2, weighted_r2
 from .model_film import BiomassModel, data_config, fold_norms, load_weights
-from .photos import PhotoStore, QuadratDataset, QuadratDL, cache_dir, photo_key
+from .photos import PhotoStore, QuadratDataset, QuadratDL, cache_dir, read_photos
 from .pretrained import pretrained_file
 from .views import AskFeatures, AskViews
 from fastai.torch_core import default_device, get_model
@@ -450,9 +449,7 @@ def training_photos(self:RunFolder,
     if data is None or not (Path(data)/'train.csv').is_file():
         raise DataError(f'{self}: needs its training photos, but {data} has no train.csv; give their folder',
                         'data')
-    df = read_train(data)
-    df['path'] = find_photos(df, data)
-    df['key'] = [photo_key(p) for p in df.path]
+    df = read_photos(data)
     if changes := photo_changes(self.folds.drop(columns='fold'), df):
         said = '; '.join(changes)
         raise DataError(f'{data}: not what {self} was trained on: {said}; give that, or train again', 'data')

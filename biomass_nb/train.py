@@ -23,12 +23,12 @@ from .checkpoint import Checkpoint, KeepWeights
 from .config import PRESETS, TrainConfig, make_config
 from .core import Budget, DataError, OutOfTime, check_name, fingerprint, only_one, pick_precision
 from .core import run_tasks, write_json
-from .data import TARGETS, assign_folds, find_photos, read_table, read_train, write_table
+from .data import TARGETS, assign_folds, find_photos, read_table, write_table
 from .frozen import MapStore
 from .learner import biomass_learner
 from .losses import make_loss
 from .model_film import load_weights
-from .photos import PhotoStore, cache_dir, dataloaders, photo_key
+from .photos import PhotoStore, cache_dir, dataloaders, read_photos
 from .pretrained import pretrained_file
 from .run import Member, Run, build_model, photo_changes, predict_batches, score_table
 from .views import AskViews
@@ -133,9 +133,7 @@ def _member_callbacks(run, member, lr, device):
 # %% ../nbs/03_train.ipynb #a9445bdd
 def _read_photos(data, cfg, run):
     "The labelled photos, with fold, path and key. What is wrong shows before anything is written."
-    df = read_train(data)
-    df['path'] = find_photos(df, data)
-    df['key'] = [photo_key(p) for p in df.path]
+    df = read_photos(data)
     df = assign_folds(df, cfg.n_folds, cfg.seed, cfg.leaky) if cfg.n_folds else df.assign(fold=-1)
     if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
     build_model(cfg), make_loss(cfg.loss)

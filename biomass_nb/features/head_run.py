@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import numpy as np
 from ..core import DataError, atomic_path, cached, check_name, cross_fit, file_digest, fingerprint
 from ..core import kept_path, only_one, write_json
-from ..data import TARGETS, assign_folds, find_photos, groups_of, read_test, read_train, write_table
+from ..data import TARGETS, assign_folds, find_photos, groups_of, read_test, write_table
 from ..ensemble import blend
 from .embed import DEPTHS, AskFrozen, backbone_stats, extract
 from .embed import frozen_weights, weights_digest, write_features
 from .heads import REGRESSIONS, head_oof, ridge_head, stack_of
 from ..losses import weighted_r2
 from ..model_film import STREAMS
-from ..photos import PhotoStore, photo_key
+from ..photos import PhotoStore, read_photos
 from ..run import Member, Run, RunFolder, oof_table, open_run, score_table, versions
 from fastcore.basics import patch
 from safetensors.numpy import load_file, save_file
@@ -184,10 +184,7 @@ def _read_photos(data, run, settings, bs):
     c = SimpleNamespace(**settings)
     check_name(c.stream, (*STREAMS, 'both'), 'stream', 'stream')
     for head in c.heads: check_name(head, REGRESSIONS, 'head', 'heads')
-    df = read_train(data)
-    df['path'] = find_photos(df, data)
-    df['key'] = [photo_key(p) for p in df.path]
-    df = assign_folds(df, c.n_folds, c.seed)
+    df = assign_folds(read_photos(data), c.n_folds, c.seed)
     PhotoStore(c.img_size, run.store).add(df.path)
     extract(list(df.path[:bs]), c.backbone, c.weights, c.img_size, c.stream.replace('both', 'halves'), bs=bs,
             store=run.store, precision=c.precision, device=run.device)

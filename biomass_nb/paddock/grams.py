@@ -52,7 +52,8 @@ def _ask_chunk(run, photos, views, known):
     except DataError:
         if not all(map(why_unreadable, photos)): raise
         grams = spread = np.full((len(photos), len(TARGETS)), np.nan)
-    decoded = PhotoStore(1, getattr(run, 'runs', [run])[0].store)  # marks are the same for all sizes
+    first = getattr(run, 'runs', [run])[0]
+    decoded = PhotoStore(first.settings['img_size'], first.store)
     note = [why_unreadable(p) if np.isnan(g[0]) else decoded.marks(photo_key(p))
             for p, g in zip(photos, grams)]
     return dict(grams=grams, spread=spread, distance=far, note=np.array(note, dtype=str))

@@ -12,19 +12,19 @@ from pathlib import Path
 import pandas as pd
 from .. import __version__
 from ..core import DataError
-from ..data import TARGETS, groups_of, read_table
+from ..data import TARGETS, groups_of
 from ..kaggle.pack import RUN_FILES, run_files
 from ..kaggle.weights import hub_endpoint, hub_errors
 from ..report.figures import bootstrap_scores, score_interval
+from ..report.sections import read_result
 from ..run import RunFolder, open_run
 
 # %% ../../nbs/share/hub.ipynb #538557bd
 def _published(run):
     "What is uploaded of a run: a path, or bytes, by name."
     files = {name: path for name, path in run_files(run.path).items() if name != 'report.html'}
-    config = json.loads(files['config.json'].read_text())
-    for key in ('weights', 'start'):
-        if config.get(key): config[key] = Path(config[key]).name
+    names = {k: Path(run.settings[k]).name for k in ('weights', 'start') if run.settings.get(k)}
+    config = run.settings | names
     return files | {'config.json': json.dumps(config, indent=1).encode()}
 
 # %% ../../nbs/share/hub.ipynb #362d5af2
@@ -32,10 +32,8 @@ def score_lines(
     run:RunFolder, # A finished run with folds
 ): # Table: R2, 95% interval from resampled sites, RMSE in grams, for each target
     "How good the out-of-fold predictions of a run are."
-    table = read_table(run/'oof.csv').merge(run.folds[['image_id', 'State', 'Sampling_Date']], on='image_id')
-    y, preds = (table[[f'{kind}{t}' for t in TARGETS]].to_numpy() for kind in ('', 'pred_'))
-    low, high = score_interval(bootstrap_scores(y, [preds], groups_of(table))[:, 0])
-    summary = run.summary
+    result, summary = read_result(run), run.summary
+    low, high = score_interval(bootstrap_scores(result.y, [result.preds], result.groups)[:, 0])
     rows = {'weighted': (summary['weighted_r2'], f'{low:.3f} to {high:.3f}', None)}
     rows |= {t: (summary['r2'][t], None, summary['rmse'][t]) for t in TARGETS}
     return pd.DataFrame.from_dict(rows, orient='index', columns=['R2', '95% interval', 'RMSE in g'])
