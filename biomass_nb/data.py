@@ -261,16 +261,24 @@ def _strata(df, n_folds, seed):
     return next(o for o in finest_first if o.value_counts().max() >= n_folds)
 
 # %% ../nbs/00_data.ipynb #1f2f88bb
-def _with_copies(df):
-    "`groups_of`, with groups that share a photo joined."
+def warn_of_copies(
+    names, # N names of photos
+    pictures, # N numbers or keys of what they show
+):
+    "Warn if photos show the same picture."
+    if not (twice := pd.Series(pictures).duplicated(keep=False).to_numpy()).any(): return
+    warnings.warn(f'{twice.sum()} photos show the same picture as another, such as '
+                  f'{", ".join(map(str, np.asarray(names)[twice][:4]))}; their scores would say too much if '
+                  'they were in several folds', DataWarning, stacklevel=4)
+
+def _with_copies(df, pictures):
+    "`groups_of`, with groups that share a picture joined."
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
     groups = groups_of(df)
-    if df.key.is_unique: return groups
-    copies = df.image_id[df.key.duplicated(keep=False)]
-    warnings.warn(f'{len(copies)} photos have the content of another, such as {", ".join(copies[:4])}; they '
-                  'are kept in one fold', DataWarning, stacklevel=3)
-    (rows, names), (columns, _) = pd.factorize(groups), pd.factorize(df.key)
+    if pictures is None or pictures.is_unique: return groups
+    warn_of_copies(df.image_id, pictures)
+    (rows, names), (columns, _) = pd.factorize(groups), pd.factorize(pictures)
     edges = coo_matrix((np.ones(len(df)), (rows, columns + len(names))), shape=2*(len(names) + len(df),))
     return pd.Series(connected_components(edges)[1][rows], df.index).astype(str)
 
@@ -283,7 +291,7 @@ def assign_folds(
 ): # A copy of `df` with the column `fold`, 0 to n_folds - 1
     "Folds by (State, Sampling_Date), stratified by State and by the size of the total."
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-    groups = _with_copies(df) if 'key' in df else groups_of(df)
+    groups = _with_copies(df, df.get('copy', df.get('key')))
     n_units, units = (len(df), 'photos') if leaky else (groups.nunique(), '(State, Sampling_Date) groups')
     if not 2 <= n_folds <= n_units:
         raise DataError(f'{n_folds} folds cannot be made of {n_units} {units}; '

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from .core import DataError, DataWarning, atomic_path, check_name, progress
-from .data import TARGETS, find_photos, read_train
-from .decode import BadPhoto, load_photo, photo_marks, shape_mark
+from .data import TARGETS, find_photos, read_train, warn_of_copies
+from .decode import BadPhoto, copies, load_photo, look_hash, photo_marks, shape_mark
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.data.transforms import IntToFloatTensor, Normalize
@@ -64,11 +64,14 @@ def _tell_marks(photos, marks):
 def check_photos(
     photos, # Paths
 ):
-    "Decode all photos. Raise a `DataError` that counts the bad ones. Warn of those that look odd."
+    "Decode all photos. Raise a `DataError` that counts the bad ones. Warn of odd ones and of copies."
     def look(path):
         im = load_photo(path)
-        return _marks(im, halves(im, 256))
-    _tell_marks(photos, _try_each(look, photos, 'reading photos'))
+        images = halves(im, 256)
+        return _marks(im, images), look_hash(images)
+    marks, hashes = zip(*_try_each(look, photos, 'reading photos'))
+    _tell_marks(photos, marks)
+    warn_of_copies(photos, copies(hashes))
 
 def _marks(im, images): return '; '.join(filter(None, [shape_mark(*im.size), *photo_marks(images)]))
 
@@ -90,10 +93,14 @@ class PhotoStore:
     def _file(self, key): return self.path/f'{key}.npy'
     def _note(self, key): return self.path.parent/'marks-v1'/f'{key}.txt'  # for all sizes
 
-    def marks(self, key): # A sentence, or an empty text
-        "What looked odd about a photo in the store."
-        try: return self._note(key).read_text(encoding='utf-8')
-        except OSError: return ''
+    def marks(self,
+        key, # Of a photo in the store
+        looks=None, # `biomass_nb.looks.Looks` of training photos to compare it with
+    ): # Sentences, or an empty text
+        "What is odd about a photo in the store."
+        try: seen = [self._note(key).read_text(encoding='utf-8')]
+        except OSError: seen = []
+        return '; '.join(seen + (looks.marks(self[key]) if looks else []))
 
     def __contains__(self, key):
         "Whether the halves are there, whole."
@@ -118,12 +125,14 @@ def photo_key(
 # %% ../nbs/00b_photos.ipynb #9ab4b20a
 def read_photos(
     data, # Folder with `train.csv` and the photos
-): # Table as of `biomass_nb.data.read_train`, with `path` and `key`
-    "The labelled photos, with their files and the keys of their content."
+    decoded=None, # `PhotoStore` to decode them into
+): # Table as of `biomass_nb.data.read_train`, with `path` and `key`; `copy` if they were decoded
+    "The labelled photos: their files, the keys of their content, and a number for each picture."
     df = read_train(data)
     df['path'] = find_photos(df, data)
-    df['key'] = [photo_key(p) for p in df.path]
-    return df
+    if not decoded: return df.assign(key=[photo_key(p) for p in df.path])
+    keys = decoded.add(df.path)
+    return df.assign(key=keys, copy=copies([look_hash(decoded[k]) for k in keys]))
 
 # %% ../nbs/00b_photos.ipynb #87e2805f
 @patch
@@ -146,12 +155,17 @@ def _add(self:PhotoStore, path, locks):
 def add(self:PhotoStore,
     photos, # N paths
     skip_bad=False, # Warn of unreadable photos instead of stopping
+    looks=None, # As in `marks`
 ): # N keys; None for a bad photo
     "Decode the photos that are not in the store yet. Bad ones are counted. Warn of those that look odd."
     locks, photos = {}, list(photos)
-    keys = _try_each(lambda path: self._add(path, locks), photos, f'photos at {self.size} px', skip_bad)
-    _tell_marks(photos, [self.marks(k) for k in keys])
-    return keys
+    def one(path):
+        key = self._add(path, locks)
+        return key, self.marks(key, looks)
+    results = _try_each(one, photos, f'photos at {self.size} px', skip_bad)
+    keys, marks = zip(*(o or (None, '') for o in results)) if results else ((), ())
+    _tell_marks(photos, marks)
+    return list(keys)
 
 # %% ../nbs/00b_photos.ipynb #79c4db28
 def _albumentations():

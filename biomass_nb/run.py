@@ -18,6 +18,7 @@ from .config import TrainConfig
 from .core import DataError, DataWarning, atomic_path, autocast, cached, check_name, file_digest
 from .core import fingerprint, kept_path, pick_precision, progress, read_json, write_json
 from .data import COMPONENTS, TARGETS, add_sums, out_of_fold_means, read_table, write_table
+from .looks import Looks
 from .losses import target_r2, weighted_r2
 from .model_film import BiomassModel, data_config, fold_norms, load_weights
 from .photos import PhotoStore, QuadratDataset, QuadratDL, cache_dir, read_photos
@@ -191,6 +192,23 @@ def folds(self:RunFolder): # Table: image_id, State, Sampling_Date, fold, key, t
     "The photos that the run was trained on."
     return read_table(self/'folds.csv')
 
+@patch(as_prop=True)
+def decoded(self:RunFolder): # `PhotoStore`
+    "The photos as the models see them."
+    return PhotoStore(self.settings['img_size'], self.store)
+
+# %% ../nbs/02d_run.ipynb #efce69db
+@patch
+def keep_looks(self:RunFolder):
+    "Keep how the training photos look, which are decoded."
+    if (path := self/'looks.safetensors').exists(): return
+    with atomic_path(path) as part: Looks.fit(self.decoded, self.folds).save(part)
+
+@patch(as_prop=True)
+def looks(self:RunFolder): # `Looks`; None if the run keeps none
+    "How the training photos look."
+    return Looks.load(path) if (path := self/'looks.safetensors').exists() else None
+
 # %% ../nbs/02d_run.ipynb #7bb8b1ee
 def _setting_changes(old, new):
     "What differs between the settings of two trainings. Files are compared by their content."
@@ -288,11 +306,6 @@ def model(self:Run,
     model = build_model(replace(self.config, weights='random'))
     return load_weights(model, self/f'{member.name}.safetensors').eval()
 
-@patch(as_prop=True)
-def decoded(self:Run): # `PhotoStore`
-    "The photos as the models see them."
-    return PhotoStore(self.config.img_size, self.store)
-
 @patch
 def loader(self:Run,
     keys, # Of decoded photos
@@ -347,10 +360,10 @@ def _fast_model(self:Run, member):
     return fold_norms(self.model(member), trial, trial)
 
 @patch
-def _answers(self:Run, member, keys, question, bs, bar):
+def _answers(self:Run, member, keys, question, bs, bar, precision):
     "The answers of one member, (Q, N, W) float32: those that are kept, and those that are lacking."
-    dl, cfg = self.loader(keys, bs), self.config
-    precision, size = pick_precision(cfg.precision, dl.device), dl.bs*-(-_PART//dl.bs)
+    dl = self.loader(keys, bs)
+    size = dl.bs*-(-_PART//dl.bs)
     facts = self.digest(member), question.name, self.trained_on['mean'], self.trained_on['std'], precision
     folder, model, parts = Path(self.store or cache_dir())/'answers-v2', None, []
     for i in range(0, len(keys), size):
@@ -374,27 +387,33 @@ def ask(self:Run,
 ): # Generator of (`Member`, (Q, N, W) float32)
     "What each member answers about each photo."
     self.check_some()
-    keys = np.array(self.decoded.add(photos, skip_bad), dtype=object)
+    keys = np.array(self.decoded.add(photos, skip_bad, self.looks), dtype=object)
     good = np.array([k is not None for k in keys], dtype=bool)
     if not good.any(): raise DataError(f'none of the {len(keys)} photos can be used', 'photos')
-    done, n = self.finished, good.sum()
+    done, n, some = self.finished, good.sum(), False
     with progress(None, f'{n} photos, {len(done)} models', len(done)*n) as bar:
         for m in done:
-            answers = self._answers(m, keys[good], question, bs, bar)
-            self._check_finite(m, answers, np.asarray(photos)[good])
+            answers = self._finite_answers(m, np.asarray(photos)[good], keys[good], question, bs, bar)
+            if answers is None: continue
+            some = True
             res = np.full((len(answers), len(keys), answers.shape[2]), np.nan, np.float32)
             res[:, good] = answers
             yield m, res
+    if not some: raise DataError(f'{self}: none of its models gives finite numbers; train it again', 'run')
 
 # %% ../nbs/02d_run.ipynb #1743ffc3
 @patch
-def _check_finite(self:Run, member, answers, photos):
-    "A `DataError` if a model gave something that is no number."
-    sick = photos[~np.isfinite(answers).all((0, 2))]
-    if not len(sick): return
-    names = ', '.join(map(str, sick[:3])) + (', …' if len(sick) > 3 else '')
-    raise DataError(f'{self}/{member.name}.safetensors: its answers are not finite numbers for {len(sick)} '
-                    f'of {len(photos)} photos, {names}; train this fold again, or use fp32', 'precision')
+def _finite_answers(self:Run, member, photos, keys, question, bs, bar):
+    "`_answers`, in fp32 where the run's own precision does not suffice. None with a warning if that fails."
+    own = pick_precision(self.config.precision, self.device or default_device())
+    for precision in dict.fromkeys((own, 'fp32')):
+        answers = self._answers(member, keys, question, bs, bar, precision)
+        if (finite := np.isfinite(answers).all((0, 2))).all(): return answers
+    sick = photos[~finite]
+    names = ', '.join(map(str, sick[:3])) + ', …'*(len(sick) > 3)
+    warnings.warn(f'{self}/{member.name}.safetensors: its answers are not finite numbers for {len(sick)} '
+                  f'of {len(photos)} photos, {names}; the others predict without it',
+                  DataWarning, stacklevel=3)
 
 # %% ../nbs/02d_run.ipynb #abbd4fcb
 def view_spread(

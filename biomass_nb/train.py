@@ -133,14 +133,13 @@ def _member_callbacks(run, member, lr, device):
 # %% ../nbs/03_train.ipynb #a9445bdd
 def _read_photos(data, cfg, run):
     "The labelled photos, with fold, path and key. What is wrong shows before anything is written."
-    df = read_photos(data)
-    df = assign_folds(df, cfg.n_folds, cfg.seed, cfg.leaky) if cfg.n_folds else df.assign(fold=-1)
-    if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
     build_model(cfg), make_loss(cfg.loss)
     if cfg.frozen and not (cfg.start or pretrained_file(cfg.backbone, cfg.weights)):
         raise DataError(f'{cfg.backbone}: frozen stages of random weights see nothing; '
                         'give pretrained weights, or freeze none', 'weights', 'frozen')
-    PhotoStore(cfg.img_size, run.store).add(df.path)
+    df = read_photos(data, PhotoStore(cfg.img_size, run.store))
+    df = assign_folds(df, cfg.n_folds, cfg.seed, cfg.leaky) if cfg.n_folds else df.assign(fold=-1)
+    if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
     return df
 
 # %% ../nbs/03_train.ipynb #386dd23b

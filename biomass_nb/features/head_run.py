@@ -92,7 +92,7 @@ def _see(self:HeadRun, photos, views='none', **kwargs): # dict: (V, N, F) by nam
     c = self.config
     return {name: extract(photos, c.backbone, self.weights, c.img_size, stream, views, c.depths,
                           store=self.store, precision=c.precision, device=self.device,
-                          stats=self.trained_on, **kwargs).by_view()
+                          stats=self.trained_on, looks=self.looks, **kwargs).by_view()
             for name, stream in self.streams.items()}
 
 def _wide(features): return np.concatenate(list(features.values()), -1)  # side by side
@@ -184,8 +184,7 @@ def _read_photos(data, run, settings, bs):
     c = SimpleNamespace(**settings)
     check_name(c.stream, (*STREAMS, 'both'), 'stream', 'stream')
     for head in c.heads: check_name(head, REGRESSIONS, 'head', 'heads')
-    df = assign_folds(read_photos(data), c.n_folds, c.seed)
-    PhotoStore(c.img_size, run.store).add(df.path)
+    df = assign_folds(read_photos(data, PhotoStore(c.img_size, run.store)), c.n_folds, c.seed)
     extract(list(df.path[:bs]), c.backbone, c.weights, c.img_size, c.stream.replace('both', 'halves'), bs=bs,
             store=run.store, precision=c.precision, device=run.device)
     return df
@@ -194,6 +193,7 @@ def _read_photos(data, run, settings, bs):
 @patch
 def _summarise(self:HeadRun, verbose):
     "Score the run, and write `oof.csv` and `summary.json`."
+    self.keep_looks()
     df, grams, names = self.folds, self._held_out(), [*self.head.heads_, 'blend']
     y, preds = df[list(TARGETS)].to_numpy(), [f'pred_{t}' for t in TARGETS]
     scores = {name: round(float(weighted_r2(y, p[0])), 4) for name, p in zip(names, grams)}

@@ -112,7 +112,7 @@ def _check_whole(path):
 # %% ../../nbs/kaggle/pack.ipynb #3421e8bc
 RUN_FILES = ('config.json', 'trained_on.json', 'summary.json', 'report.html', 'folds.csv', 'pseudo.csv',
              'oof*.csv', 'fold*.csv', 'all*.csv', 'fold*.safetensors', 'all*.safetensors',
-             'backbone.*', 'features*.safetensors')
+             'backbone.*', 'features*.safetensors', 'looks.safetensors')
 
 # %% ../../nbs/kaggle/pack.ipynb #5d2779fc
 def _files_of(run, resume): # list of paths

@@ -16,7 +16,7 @@ from ..data import COMPONENTS, TARGETS, warn_implausible, write_table
 from ..intervals import apply_intervals, fit_run_intervals
 from .likeness import distances, has_features, training_features
 from .photos import list_photos, why_unreadable
-from ..photos import PhotoStore, photo_key
+from ..photos import photo_key
 from ..run import Run, open_run
 from ..views import AskViews, pool_features
 
@@ -44,19 +44,18 @@ def _ask(run, photos, views, with_features):
 
 # %% ../../nbs/paddock/grams.ipynb #b8492c3e
 def _ask_chunk(run, photos, views, known):
-    "Of n photos: (n, 5) grams and their spread, (n,) distances, n notes; NaN for those that cannot be read."
+    "Of n photos: (n, 5) grams and their spread, (n,) distances, n notes, n keys; NaN for unreadable ones."
     far = np.full(len(photos), np.nan)
     try:
         grams, spread, features = _ask(run, photos, views, known is not None)
-        if known is not None: far = distances(known, features)
+        if known is not None and len(known) == len(features): far = distances(known, features)
     except DataError:
         if not all(map(why_unreadable, photos)): raise
         grams = spread = np.full((len(photos), len(TARGETS)), np.nan)
-    first = getattr(run, 'runs', [run])[0]
-    decoded = PhotoStore(first.settings['img_size'], first.store)
-    note = [why_unreadable(p) if np.isnan(g[0]) else decoded.marks(photo_key(p))
-            for p, g in zip(photos, grams)]
-    return dict(grams=grams, spread=spread, distance=far, note=np.array(note, dtype=str))
+    first, keys = getattr(run, 'runs', [run])[0], [photo_key(p) for p in photos]
+    note = [why_unreadable(p) if np.isnan(g[0]) else first.decoded.marks(k, first.looks)
+            for p, k, g in zip(photos, keys, grams)]
+    return dict(grams=grams, spread=spread, distance=far, note=np.array(note, dtype=str), key=np.array(keys))
 
 # %% ../../nbs/paddock/grams.ipynb #4882ffb6
 KG_HA = {t: f'{t.removesuffix("_g")}_kg_ha' for t in TARGETS}  # names of columns
@@ -69,11 +68,18 @@ def _bounds(model, grams, spread):
     return pd.DataFrame(bounds, columns=[f'{t}_{end}' for t in TARGETS for end in ('low', 'high')])
 
 # %% ../../nbs/paddock/grams.ipynb #d55741eb
-def _table(names, grams, spread, distance, note, area, model):
+def _with_copies(names, grams, note, key):
+    "The notes. Photos whose files have the same content are marked after the first."
+    first = pd.Series(names).where(np.isfinite(grams[:, 0])).groupby(key).transform('first').fillna('')
+    return ['; '.join(filter(None, [n, f'the same photo as {f}' if f not in ('', name) else '']))
+            for name, n, f in zip(names, note, first)]
+
+def _table(names, grams, spread, distance, note, key, area, model):
     "One row per photo, numbers with four decimals; bounds if there is a model of intervals."
     table = pd.DataFrame(grams, columns=list(TARGETS))
     bounds = [_bounds(model, grams, spread)] if model else []
     far = pd.Series(distance).convert_dtypes()  # NaN as missing, so that it is neither like nor unlike
+    note = _with_copies(names, grams, note, key)
     marks = pd.DataFrame(dict(distance=distance, unlike=far > 1, note=note))
     names = [f'./{o}' if o[0] in '=+-@' else o for o in names]  # a spreadsheet would take it for a formula
     return pd.concat([pd.Series(names, name='photo'), table, (table/area*10).rename(columns=KG_HA), *bounds,
@@ -129,7 +135,11 @@ def _tell_unreadable(folder, table, out):
     if len(bad):
         warnings.warn(f'{folder}: {len(bad)} of {len(table)} photos cannot be used; their rows in {out} '
                       'have no grams, and the reason in the column note', DataWarning, stacklevel=3)
-    if odd := len(table[table.note != '']) - len(bad):
+    copies = table.note.str.contains('the same photo as')
+    if copies.any():
+        warnings.warn(f'{folder}: {copies.sum()} of {len(table)} photos are copies of others; the column note '
+                      f'in {out} says of which', DataWarning, stacklevel=3)
+    if odd := (table.note[~copies] != '').sum() - len(bad):
         warnings.warn(f'{folder}: {odd} of {len(table)} photos look odd, and their grams may mean nothing; '
                       f'the column note in {out} says why', DataWarning, stacklevel=3)
 
