@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TARGETS', 'WEIGHTS', 'COMPONENTS', 'MOST_GRAMS', 'add_sums', 'read_test', 'find_photos', 'check_sums', 'one_spelling',
-           'read_train', 'write_table', 'read_table', 'label_table', 'groups_of', 'assign_folds', 'mean_grams',
-           'out_of_fold_means', 'check_grams', 'check_ids', 'warn_implausible', 'write_submission']
+           'read_train', 'write_table', 'read_table', 'label_table', 'groups_of', 'warn_of_copies', 'assign_folds',
+           'mean_grams', 'out_of_fold_means', 'check_grams', 'check_ids', 'warn_implausible', 'write_submission']
 
 # %% ../nbs/00_data.ipynb #9802d3b3
 import re, warnings
@@ -271,6 +271,7 @@ def warn_of_copies(
                   f'{", ".join(map(str, np.asarray(names)[twice][:4]))}; their scores would say too much if '
                   'they were in several folds', DataWarning, stacklevel=4)
 
+# %% ../nbs/00_data.ipynb #b4ff33ae
 def _with_copies(df, pictures):
     "`groups_of`, with groups that share a picture joined."
     from scipy.sparse import coo_matrix

@@ -137,8 +137,8 @@ def _tell_unreadable(folder, table, out):
                       'have no grams, and the reason in the column note', DataWarning, stacklevel=3)
     copies = table.note.str.contains('the same photo as')
     if copies.any():
-        warnings.warn(f'{folder}: {copies.sum()} of {len(table)} photos are copies of others; the column note '
-                      f'in {out} says of which', DataWarning, stacklevel=3)
+        warnings.warn(f'{folder}: {copies.sum()} of {len(table)} photos are copies of others; the column '
+                      f'note in {out} says of which', DataWarning, stacklevel=3)
     if odd := (table.note[~copies] != '').sum() - len(bad):
         warnings.warn(f'{folder}: {odd} of {len(table)} photos look odd, and their grams may mean nothing; '
                       f'the column note in {out} says why', DataWarning, stacklevel=3)
