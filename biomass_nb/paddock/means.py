@@ -152,8 +152,9 @@ def counts(
 def _rows(paddock, part, good, interval, area):
     "The rows of one paddock."
     preds = part.loc[good, list(TARGETS)].to_numpy()
-    bounds = np.stack(interval(preds)).T if len(preds) else np.full((len(TARGETS), 3), np.nan)
-    res = pd.DataFrame(bounds, columns=['g', 'g_low', 'g_high'])
+    bounds = np.full((3, len(TARGETS)), np.nan)
+    if len(preds): bounds = interval(preds, part.photo[good].tolist())
+    res = pd.DataFrame(np.transpose(bounds), columns=['g', 'g_low', 'g_high'])
     per_ha = (res/area*10).set_axis(['kg_ha', 'kg_ha_low', 'kg_ha_high'], axis=1)
     known = dict(paddock=paddock, target=TARGETS, photos=len(preds), left_out=len(part) - len(preds))
     return pd.concat([pd.DataFrame(known), res, per_ha], axis=1)
@@ -165,11 +166,12 @@ def paddock_means(
     paddocks=None, # The paddock of each row, as `paddocks_of` gives it; None: the first folder
     alpha=.1, # Share of paddocks that an interval may miss
     area=.21, # Of the training quadrats, square metres
+    interval=None, # Function of (n, 5) grams and their photos, as `mean_interval`, which is the default
 ): # Table: paddock, target, photos, left_out, grams a quadrat and kg/ha, each with _low and _high
     "The mean of each paddock and target, with an interval."
     if paddocks is None: paddocks = paddocks_of(table.photo)
     good = counts(table)
-    interval = lambda preds: mean_interval(preds, errors, alpha)
+    interval = interval or (lambda preds, photos: mean_interval(preds, errors, alpha))
     rows = [_rows(name, table.loc[i], good[table.index.get_indexer(i)], interval, area)
             for name, i in table.groupby(paddocks.to_numpy()).groups.items()]
     if not rows: raise DataError('no photo belongs to a paddock; list them with their paddock', 'paddocks')
