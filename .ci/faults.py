@@ -138,7 +138,7 @@ def difference(there, wanted):
 
 
 def half_written(there, before, wanted):
-    "Files that are neither as before nor as in the end, and have neither a passing name nor a growing content."
+    "Files that are neither as before nor as in the end, and whose names do not say that they will change."
     for name, found in there.items():
         path = Path(name)
         if name.endswith('.tmp') or any(map(path.match, GROWS)): continue
@@ -151,7 +151,7 @@ def said_badly(fault, code, said, folder):
     if code not in FAULTS[fault]: return f'exit code {code}: {said[-2000:]}'
     if fault == 'kill': return ''
     if len(lines) != 1: return f'{len(lines)} lines: {said[-2000:]}'
-    if fault == 'full' and 'disk is full' not in lines[0]: return f'does not say that the disk is full: {said}'
+    if fault == 'full' and 'the disk is full; make room in' not in said: return f'names no full disk: {said}'
 
 
 def check(place, name, fault, moments, seed):
