@@ -6,17 +6,16 @@
 __all__ = ['KeepWeights', 'Checkpoint']
 
 # %% ../nbs/02e_checkpoint.ipynb #8b96269c
-import json
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from .core import atomic_path
-from .run import read_metadata, save_weights
+from .run import read_metadata, save_tensors, save_weights
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
 from fastai.torch_core import get_model, rank_distrib
 from fastcore.basics import patch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 # %% ../nbs/02e_checkpoint.ipynb #3fc60bbc
 class KeepWeights(TrackerCallback):
@@ -78,13 +77,13 @@ def _save(self:Checkpoint):
     plain = [{k: v for k, v in state.items() if not torch.is_tensor(v)} for state in opt]
     parts = {name: m.state_dict() for name, m in self.states.items()}
     parts |= {f'opt.{i}': state for i, state in enumerate(opt)}
-    tensors = {f'{name}.{k}': v.detach().cpu().contiguous() for name, part in parts.items()
+    tensors = {f'{name}.{k}': v for name, part in parts.items()
                for k, v in part.items() if torch.is_tensor(v)}
     tensors['rng'] = torch.get_rng_state()
     smooth, scaler = self.recorder.smooth_loss, getattr(self.learn, 'scaler', None)
     meta = dict(epoch=self.epoch, best=getattr(self.keep, 'best', None), rows=self.rows, opt=plain,
                 smooth=[float(smooth.val), smooth.count], scaler=scaler.state_dict() if scaler else {})
-    with atomic_path(self.path) as part: save_file(tensors, part, {k: json.dumps(v) for k, v in meta.items()})
+    save_tensors(tensors, self.path, meta)
 
 # %% ../nbs/02e_checkpoint.ipynb #e4f7a4d7
 @patch

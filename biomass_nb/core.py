@@ -12,10 +12,12 @@ import hashlib, json, os, tempfile, time, warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from difflib import get_close_matches
+from errno import EDQUOT, ENOSPC
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 # %% ../nbs/00_core.ipynb #a526b049
 class DataError(ValueError):
@@ -65,22 +67,43 @@ def atomic_path(
     path, # Where the finished file shall be
 ): # A temporary path in the same folder, to be written to
     "Write to a temporary file and rename it when the block succeeds. Raise a `DataError` if that fails."
-    path = Path(path)
-    tmp = None
+    path, tmp, lock = Path(path), None, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:80]}.', suffix='.tmp')
-        os.close(file)
-        yield Path(tmp)
+        tmp, lock = _temporary(path)
+        yield tmp
         os.chmod(tmp, 0o666 & ~_umask())
         os.replace(tmp, path)
-    except OSError as e:
-        raise _cannot_write(path, e.strerror or e) from e
+        tmp = None  # from here on the name may be another writer's
+    except (OSError, SafetensorError) as e: raise _cannot_write(path, e) from e
     finally:
-        if tmp: Path(tmp).unlink(missing_ok=True)
+        if tmp: tmp.unlink(missing_ok=True)
+        if lock: os.close(lock)
 
 # %% ../nbs/00_core.ipynb #370818ae
-def _cannot_write(path, why):
+def _temporary(path):
+    "An empty file to write `path` in, and its lock, an open file; None if nobody else can have it."
+    tmp, lock = path.with_name(f'.{path.name[:80]}.tmp'), None
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+        lock = os.open(tmp, os.O_WRONLY | os.O_CREAT, 0o666)
+        flock(lock, LOCK_EX | LOCK_NB)
+        if os.path.samestat(os.fstat(lock), os.stat(tmp)):  # not renamed meanwhile by who wrote it
+            os.truncate(lock, 0)
+            return tmp, lock
+    except (ImportError, OSError): pass  # no such locks here, or another writer holds it
+    if lock: os.close(lock)
+    lock, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:80]}.', suffix='.tmp')
+    os.close(lock)
+    return Path(tmp), None
+
+# %% ../nbs/00_core.ipynb #49641e49
+def _cannot_write(path, e):
+    "The `DataError` for what the system says about `path`."
+    if getattr(e, 'errno', None) in (ENOSPC, EDQUOT) or f'(os error {ENOSPC})' in str(e):
+        return DataError(f'{path}: cannot be written, since the disk is full; make room in '
+                         f'{Path(path).absolute().parent}')
+    why = getattr(e, 'strerror', None) or e
     return DataError(f'{path}: cannot be written ({why}); give another path', 'out')
 
 def _umask():
@@ -133,7 +156,7 @@ def only_one(
         lock.acquire()
     except Timeout:
         raise DataError(f'{folder}: another command is writing there; wait for it', 'out') from None
-    except OSError as e: raise _cannot_write(folder, e.strerror or e) from e
+    except OSError as e: raise _cannot_write(folder, e) from e
     for left_by_a_kill in path.parent.glob('.*.tmp'): left_by_a_kill.unlink(missing_ok=True)
     try: yield
     finally: lock.release()
