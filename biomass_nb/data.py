@@ -177,8 +177,9 @@ def find_photos(
     if must_exist:
         lost = [not os.path.isfile(p) for p in paths]
         _refuse(lost, paths, 'not found', 'put them there or remove their rows')
-    same = pd.Series([os.path.normpath(p) for p in paths]).duplicated()
-    _refuse(same, paths, 'have a file that another photo has', 'give each photo its own')
+    name_of = dict(zip(map(os.path.normpath, paths), df.image_path))
+    other = [name_of[os.path.normpath(p)] != name for p, name in zip(paths, df.image_path)]
+    _refuse(other, paths, 'have a file that another photo has', 'give each photo its own')
     return paths
 
 # %% ../nbs/00_data.ipynb #17297730
