@@ -177,6 +177,8 @@ def name_kernels(
     user, found = kaggle_user(user), sorted(Path(folder).glob('*/kernel-metadata.json'))
     for path in found:
         meta = read_json(path, 'take it from the checkout again', 'kernels')
+        if not isinstance(meta, dict) or not isinstance(meta.get('id'), str):
+            raise DataError(f'{path}: names no kernel; take it from the checkout again', 'kernels')
         old = meta['id'].split('/')[0]
         write_json(path, json.loads(json.dumps(meta).replace(f'"{old}/', f'"{user}/')))
     if found: return [path.parent for path in found]
