@@ -165,7 +165,7 @@ def _pack_wheels(folder, user, wheel, stock, python): # Table, as `fetch_wheels`
         warnings.warn('these wheels are for an environment like this one; for Kaggle, give the list of what '
                       'its image carries, or run the kernel 11_wheels there', DataWarning, stacklevel=3)
     table = fetch_wheels(folder, wheel, stock, python)
-    write_metadata(folder, 'wheels', user, table.index)
+    write_metadata(folder, 'wheels', user, ['wheels.txt', *table.index])
     return table
 
 # %% ../../nbs/kaggle/pack.ipynb #f3c3470b
