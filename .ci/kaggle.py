@@ -155,7 +155,7 @@ def wheels(kaggle, ours):
     (own := kaggle.datasets/'own-wheel').mkdir(parents=True)
     shutil.copy(ours, own)
     kaggle.run('11_wheels')
-    assert {o.split('-')[0] for o in names(kaggle.working)} == {'biomass_nb', LACKING}
+    assert {o.split('-')[0] for o in names(kaggle.working)} == {'biomass_nb', LACKING, 'wheels.txt'}
     shutil.rmtree(own)
     kaggle.attach_output('11-wheels', 'notebooks')
 

@@ -9,13 +9,14 @@ __all__ = ['KeepWeights', 'Checkpoint']
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
-from .core import atomic_path
+from .core import DataError, atomic_path
 from .run import read_metadata, save_tensors, save_weights
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
 from fastai.torch_core import get_model, rank_distrib
 from fastcore.basics import patch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 # %% ../nbs/02e_checkpoint.ipynb #3fc60bbc
 class KeepWeights(TrackerCallback):
@@ -59,7 +60,11 @@ class Checkpoint(Callback):
         self.rows, self.learn.first_epoch = [], 0
         self.states = {'model': get_model(self.model)}
         if hasattr(self.learn, 'ema'): self.states['ema'] = self.learn.ema.average.module
-        if self.path.exists(): self._load()
+        if not self.path.exists(): return
+        try: self._load()
+        except (KeyError, IndexError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
+            raise DataError(f'{self.path}: is not the state of this training ({type(e).__name__}: {e}); remove it '
+                            'to begin this model again') from e
 
     def after_epoch(self):
         log = self.recorder

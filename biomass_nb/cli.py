@@ -8,7 +8,7 @@ __all__ = ['FLAGS', 'make_parser', 'command', 'biomass_demo', 'biomass_synth', '
            'biomass_weights', 'biomass_export', 'biomass_pack']
 
 # %% ../nbs/cli.ipynb #915e564c
-import os, sys, warnings
+import os, re, sys, warnings
 from argparse import ArgumentParser
 from dataclasses import fields
 from functools import update_wrapper
@@ -45,13 +45,20 @@ def make_parser(
     return parser
 
 # %% ../nbs/cli.ipynb #dc45dce0
-def _one_line(text): return ''.join(c if c.isprintable() else '?' for c in ' '.join(str(text).split()))
+def _one_line(text):
+    "A text as a line for a terminal: signs that print, and long names without their middle."
+    line = ''.join(c if c.isprintable() else '?' for c in ' '.join(str(text).split()))
+    return re.sub(r'\S{500,}', lambda m: f'{m[0][:200]}…{m[0][-200:]}', line)
 
 def _with_flags(e, parser):
     "The message of an error, and the flags of this command that mend it."
     known = {a.dest: a.option_strings[0] for a in parser._actions}
     flags = ', '.join(dict.fromkeys(known[p] for p in e.params if p in known))
     return f'{_one_line(e)} ({flags})' if flags else _one_line(e)
+
+def _check_words(argv):
+    "A `DataError` for what no system takes as a name of a file."
+    if bad := [o for o in argv if '\0' in o]: raise DataError(f'{bad[0]}: has a zero byte; write it without')
 
 # %% ../nbs/cli.ipynb #349891e3
 def _run(f, parser, argv):
@@ -61,12 +68,17 @@ def _run(f, parser, argv):
         warnings.simplefilter('once', DataWarning)
         warnings.showwarning = lambda message, *_: print(f'warning: {_one_line(message)}', file=sys.stderr)
         try:
+            if hasattr(sys.stdout, 'reconfigure'): sys.stdout.reconfigure(errors='backslashreplace')
+            _check_words(argv)
             f(**vars(parser.parse_args(argv)))
             sys.stdout.flush()
         except BrokenPipeError:  # nobody reads on, as with | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest goes nowhere
             sys.exit(141)
         except DataError as e: sys.exit(f'error: {_with_flags(e, parser)}')
+        except OSError as e:  # of the system: a name that is too long, a disk that fails
+            sys.exit(f"error: {_one_line(f'{e.filename}: {e.strerror}' if e.filename else e)}")
+        except MemoryError as e: sys.exit(f'error: more memory is needed than there is ({_one_line(e)})')
         except KeyboardInterrupt:
             print('interrupted; the same command goes on after the last finished step', file=sys.stderr)
             sys.exit(130)
@@ -202,7 +214,7 @@ def _test_photos(data, out, bad_photos):
     from biomass_nb.core import check_name, check_writable
     from biomass_nb.data import check_ids, find_photos, read_test
     check_name(bad_photos, ('stop', 'mean'), 'way with bad photos', 'bad_photos')
-    check_writable(out)
+    check_writable(out, '.csv')
     df, skip = read_test(data), bad_photos == 'mean'
     check_ids(df.image_id, data)
     return df, find_photos(df, data), skip
@@ -254,6 +266,7 @@ def biomass_photos(
     from biomass_nb.paddock.page import folder_summary, write_folder_report
     from biomass_nb.paddock.photos import parse_quadrat
     from biomass_nb.run import open_run
+    check_writable(out, '.csv')
     run, area, html = open_run(run, store), parse_quadrat(quadrat), f'{os.path.splitext(out)[0]}.html'
     if report: check_writable(html)
     known = data if os.path.isfile(f'{data}/train.csv') else None
@@ -326,11 +339,12 @@ def biomass_embed(
 ):
     "Frozen features with a regression on them: a run, its out-of-fold scores, and a submission."
     from biomass_nb.core import check_writable
-    from biomass_nb.data import find_photos, read_test, write_submission
+    from biomass_nb.data import check_ids, find_photos, read_test, write_submission
     from biomass_nb.features.head_run import HeadRun, train_heads
     check_writable(f'{out}/submission.csv')
     run, test, how = HeadRun(out, store), read_test(data), dict(img_size=img_size, bs=bs, precision=precision)
     photos = find_photos(test, data)
+    check_ids(test.image_id, data)
     summary = train_heads(data, run, backbone, weights, stream, n_folds=n_folds, seed=seed, verbose=False,
                           **how)
     run.write_embeddings(data)

@@ -9,9 +9,12 @@ __all__ = ['TARGETS', 'WEIGHTS', 'COMPONENTS', 'MOST_GRAMS', 'add_sums', 'parse_
            'write_submission']
 
 # %% ../nbs/00_data.ipynb #9802d3b3
-import re, warnings
+import os, re, unicodedata, warnings
+from collections import Counter
 from difflib import SequenceMatcher
-from pathlib import Path
+from functools import cache
+from io import StringIO
+from pathlib import Path, PurePath
 
 import numpy as np, pandas as pd
 from .core import DataError, DataWarning, atomic_path, cross_fit
@@ -30,6 +33,22 @@ def add_sums(
     return np.stack([g, d, c, g + c, g + c + d], axis=1)
 
 # %% ../nbs/00_data.ipynb #23cee6d2
+def _csv_text(path):
+    "The text of a csv file in UTF-8 or UTF-16."
+    raw = Path(path).read_bytes()
+    if raw.startswith((b'PK\3\4', b'\xd0\xcf\x11\xe0')): raise ValueError('it is a workbook of Excel')
+    text = raw.decode('utf-16' if raw.startswith((b'\xff\xfe', b'\xfe\xff')) else 'utf-8-sig')
+    if '\0' in text: raise ValueError('zero bytes')
+    return text
+
+# %% ../nbs/00_data.ipynb #08149a3e
+def _split_cells(text):
+    "The cells of a csv file as strings, with decimal points."
+    separator = max(',;\t', key=text.partition('\n')[0].count)
+    df = pd.read_csv(StringIO(text), sep=separator, keep_default_na=False, dtype=str)
+    return df if separator == ',' else df.replace(r'^(\s*-?\d+),(\d+\s*)$', r'\1.\2', regex=True)
+
+# %% ../nbs/00_data.ipynb #c8b2fc88
 def parse_csv(
     path, # The csv file
     columns, # Names of columns that must be there
@@ -37,11 +56,8 @@ def parse_csv(
     *params:str, # As in `DataError`
 ): # Table of strings
     "A csv file as strings. Raise a `DataError` if it is missing, damaged, or lacks one of `columns`."
-    path = Path(path)
-    if not path.exists(): raise DataError(f'{path}: no such file; {remedy}', *params)
-    try:
-        df = pd.read_csv(path, keep_default_na=False, encoding='utf-8-sig', dtype=str)
-        if '\0' in ''.join(df.columns): raise ValueError('zero bytes')
+    if not os.path.isfile(path): raise DataError(f'{path}: no such file; {remedy}', *params)
+    try: df = _split_cells(_csv_text(path))
     except (ValueError, OSError) as e:  # pandas raises kinds of ValueError
         why = f"cannot be read as a csv file ({' '.join(str(e).split())})"
         raise DataError(f'{path}: {why}; save it as UTF-8 csv') from e
@@ -49,6 +65,8 @@ def parse_csv(
         raise DataError(f'{path}: the rows have more fields than the header; '
                         'quote fields that contain commas')
     df.columns = df.columns.str.strip()
+    if not df.columns.is_unique:
+        raise DataError(f'{path}: has the column {df.columns[df.columns.duplicated()][0]} twice; remove one')
     if lacking := [c for c in columns if c not in df]:
         raise DataError(f"{path}: no column {', '.join(lacking)}; it has {', '.join(df.columns)}")
     return df
@@ -76,6 +94,8 @@ def _rules_of_ids(df):
     yield (~df.target_name.isin(TARGETS), 'target_name', 'unknown target {!r}',
            f"the targets are {', '.join(TARGETS)}")
     yield df.sample_id.duplicated(), 'sample_id', '{!r} occurs twice', 'remove the second row'
+    yield (df.sample_id.str.contains(r'[\x00-\x1f]'), 'sample_id', '{!r} has a control character',
+           'write letters and digits')
     df['image_id'] = df.sample_id.str.rpartition('__')[0]
     yield (df.sample_id != df.image_id + '__' + df.target_name, 'sample_id',
            '{!r} does not end in __{target_name}', 'write it as ID__target_name')
@@ -107,7 +127,7 @@ def _read_long(path, columns=(), *more_rules):
 # %% ../nbs/00_data.ipynb #0f491e70
 def _inside(path, name):
     "`path` if it is a csv file, else the file `name` in it."
-    return Path(path) if Path(path).suffix == '.csv' else Path(path)/name
+    return Path(path) if Path(path).suffix.lower() == '.csv' else Path(path)/name
 
 # %% ../nbs/00_data.ipynb #75e84cb3
 def read_test(
@@ -118,17 +138,54 @@ def read_test(
     return df[['image_id', 'image_path']].drop_duplicates('image_id', ignore_index=True)
 
 # %% ../nbs/00_data.ipynb #c58775b8
+def _spelling(name):
+    "A name without what differs between systems."
+    stem, suffix = os.path.splitext(unicodedata.normalize('NFC', name))
+    return stem + suffix.lower()
+
+def _spellings(folder):
+    "The names in a folder by their spelling, if no other name has the same."
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    counts = Counter(map(_spelling, names))
+    return {_spelling(o): o for o in names if counts[_spelling(o)] == 1}
+
+# %% ../nbs/00_data.ipynb #b653f605
+def _find(root, name, spellings):
+    "The path that a table means by a name."
+    path = Path(root)
+    if os.path.isfile(path/name): return path/name
+    for part in PurePath(name.replace('\\', '/')).parts:
+        path = path/(part if os.path.exists(path/part) else spellings(path).get(_spelling(part), part))
+    return path
+
+# %% ../nbs/00_data.ipynb #2e8e4866
+def _leads_out(path, root):
+    "Whether a file is outside of a folder."
+    try: return not Path(os.path.realpath(path)).is_relative_to(root)
+    except ValueError: return False  # no system has a file of this name
+
+def _refuse(bad, names, what, todo):
+    "Raise a `DataError` that counts bad photos, if there are some, and names the first five."
+    if not (bad := [str(o) for o, b in zip(names, bad) if b]): return
+    listed = ', '.join(bad[:5]) + ', …'*(len(bad) > 5)
+    raise DataError(f'{len(bad)} of {len(names)} photos {what}: {listed}; {todo}', 'data')
+
+# %% ../nbs/00_data.ipynb #1a221809
 def find_photos(
     df, # Photos, with a column `image_path`
     root, # The folder that the paths are relative to
     must_exist=True, # Raise a `DataError` if one is not there
 ): # Their full paths
-    "Paths of all photos of `df`. The error counts those that are not there and names the first five."
-    paths = [Path(root)/o for o in df.image_path]
-    if must_exist and (lost := [p for p in paths if not p.is_file()]):
-        names = f"{', '.join(map(str, lost[:5]))}{', …' if len(lost) > 5 else ''}"
-        raise DataError(f'{len(lost)} of {len(paths)} photos not found: {names}; '
-                        'put them there or remove their rows', 'data')
+    "Paths of all photos of `df`, within the folder. Errors count the bad ones and name the first five."
+    spellings, real = cache(_spellings), os.path.realpath(root)
+    paths = [_find(root, name, spellings) for name in df.image_path]
+    _refuse([_leads_out(p, real) for p in paths], paths, f'are outside of {root}', 'put them into it')
+    if must_exist:
+        lost = [not os.path.isfile(p) for p in paths]
+        _refuse(lost, paths, 'not found', 'put them there or remove their rows')
+    name_of = dict(zip(map(os.path.normpath, paths), df.image_path))
+    other = [name_of[os.path.normpath(p)] != name for p, name in zip(paths, df.image_path)]
+    _refuse(other, paths, 'have a file that another photo has', 'give each photo its own')
     return paths
 
 # %% ../nbs/00_data.ipynb #17297730
@@ -168,11 +225,11 @@ def check_sums(
 # %% ../nbs/00_data.ipynb #81281966
 def _same_name(a, b):
     "Whether two names differ by case, by signs, by a letter or two, or one is short for the other."
-    words = [re.sub('[^a-z0-9]+', ' ', o.casefold()).split() for o in (a, b)]
+    words = [re.sub(r'[\W_]+', ' ', o.casefold()).split() for o in (a, b)]
     short, long = sorted(map(''.join, words), key=len)
     initials = {''.join(w[0] for w in o) for o in words if len(o) > 1}
     alike = len(short) > 4 and SequenceMatcher(None, short, long).ratio() >= .85
-    return short == long or len(short) > 2 and long.startswith(short) or short in initials or alike
+    return short == long != '' or len(short) > 2 and long.startswith(short) or short in initials or alike
 
 def one_spelling(
     names, # Series of names
@@ -211,7 +268,7 @@ def write_table(
     df, # A table; its index is not written
 ):
     "Write a table as csv, atomically."
-    with atomic_path(path) as part: df.to_csv(part, index=False)
+    with atomic_path(path) as part: df.to_csv(part, index=False, encoding='utf-8', errors='backslashreplace')
 
 # %% ../nbs/00_data.ipynb #4c6a1b51
 _TEXT = ('sample_id', 'image_id', 'image_path', 'target_name', 'State', 'Species', 'photo', 'note', 'run',
@@ -236,7 +293,7 @@ def read_table(
     "Read a table of the library's own. Raise a `DataError` if it is missing or damaged."
     df = parse_csv(path, columns, 'repeat the command that writes it')
     try: return df.assign(**{c: _restore(df[c]) for c in df})
-    except ValueError as e:
+    except (ValueError, OverflowError) as e:
         why = str(e).partition('. ')[0]
         raise DataError(f'{path}: is damaged ({why}); repeat the command that writes it') from e
 

@@ -8,7 +8,7 @@ __all__ = ['HEADS', 'STREAMS', 'NORMS', 'create_backbone', 'set_img_size', 'data
            'load_backbone', 'param_groups', 'start_heads', 'start_as_ridge', 'fold_norms']
 
 # %% ../nbs/01_model_film.ipynb #5ce6f7ed
-import argparse, pickle, sys, warnings
+import argparse, os, pickle, sys, warnings
 from copy import copy, deepcopy
 from functools import partial
 from math import expm1, log
@@ -327,7 +327,7 @@ def density_maps(self:BiomassModel, left, right): # (B, 3, h, w) twice
 def _read_state(path):
     "The state dict in `path`. A `DataError` if the file is missing, damaged or no plain state dict."
     path = Path(path)
-    if not path.is_file(): raise DataError(f'{path}: no such weights file')
+    if not os.path.isfile(path): raise DataError(f'{path}: no such weights file')
     try:
         if path.suffix.lower() == '.safetensors': return load_file(path)
         with torch.serialization.safe_globals([argparse.Namespace]):  # of timm's checkpoints
@@ -351,7 +351,8 @@ def _state_dict(state, path):
             warnings.warn(f'{path}: of raw and averaged weights the averaged ones, {there[0]}, are taken',
                           DataWarning, stacklevel=5)
         state = state[there[0]]
-    if isinstance(state, dict) and all(map(torch.is_tensor, state.values())): return state
+    if isinstance(state, dict) and all(isinstance(k, str) and torch.is_tensor(v) for k, v in state.items()):
+        return state
     raise DataError(f'{path}: holds no state dict of tensors')
 
 # %% ../nbs/01_model_film.ipynb #22e071a5

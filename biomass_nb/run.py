@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from . import __version__
-from .config import TrainConfig
+from .config import HeadConfig, TrainConfig
 from .core import DataError, DataWarning, atomic_path, autocast, cached, check_name, file_digest
 from .core import fingerprint, kept_path, pick_precision, progress, read_json, write_json
 from .data import COMPONENTS, TARGETS, add_sums, out_of_fold_means, read_table, write_table
@@ -185,22 +185,44 @@ _REMEDY = 'give a run folder, as training writes it'
 @patch(as_prop=True)
 def settings(self:RunFolder): # dict
     "What the run was made with, as in `config.json`."
-    return read_json(self/'config.json', _REMEDY, 'run')
+    path = self/'config.json'
+    res = read_json(path, _REMEDY, 'run')
+    try: return asdict((HeadConfig if 'kind' in res else TrainConfig)(**res)) | res
+    except TypeError as e: raise DataError(f'{path}: no config of a run ({e}); {_REMEDY}', 'run') from e
+    except DataError as e: raise DataError(f"{path}: {str(e).removeprefix('config: ')}", 'run') from e
+
+@patch
+def _read(self:RunFolder, name, remedy, sound):
+    "What a JSON file says. A `DataError` unless it is `sound`."
+    res = read_json(self/name, remedy, 'run')
+    try: good = sound(res)
+    except (TypeError, KeyError, AttributeError): good = False
+    if good: return res
+    raise DataError(f'{self/name}: is damaged, or of another program; {remedy}', 'run')
 
 @patch(as_prop=True)
 def trained_on(self:RunFolder): # dict: weights, start, mean, std, versions
     "What besides the photos decided about the models."
-    return read_json(self/'trained_on.json', 'train the run again', 'run')
+    def sound(o):
+        known = o['weights'] is None or isinstance(o['weights']['file'] + o['weights']['sha256'], str)
+        return len(o['mean']) == len(o['std']) == 3 and np.isfinite(o['mean'] + o['std']).all() and \
+            min(o['std']) > 0 and known and 'start' in o and isinstance(o['versions'], dict)
+    return self._read('trained_on.json', 'train the run again', sound)
 
 @patch(as_prop=True)
 def summary(self:RunFolder): # dict
     "Scores, training means and costs."
-    return read_json(self/'summary.json', 'finish the training first', 'run')
+    sound = lambda o: np.isfinite([o['means'][t] for t in TARGETS]).all()
+    return self._read('summary.json', 'finish the training first', sound)
 
 @patch(as_prop=True)
 def folds(self:RunFolder): # Table: image_id, State, Sampling_Date, fold, key, targets
     "The photos that the run was trained on."
-    return read_table(self/'folds.csv')
+    path = self/'folds.csv'
+    df = read_table(path, _FOLDS)
+    numbers = df[['fold', *TARGETS]].to_numpy(float)
+    if len(df) and np.isfinite(numbers).all() and df.Sampling_Date.notna().all(): return df
+    raise DataError(f'{path}: is damaged; train the run again', 'run')
 
 @patch(as_prop=True)
 def decoded(self:RunFolder): # `PhotoStore`
@@ -264,9 +286,7 @@ class Run(RunFolder):
     @property
     def config(self): # `TrainConfig`
         "What the run was made with."
-        try: return TrainConfig(**self.settings)
-        except TypeError as e:
-            raise DataError(f'{self}/config.json: no config of a run ({e}); {_REMEDY}', 'run') from e
+        return TrainConfig(**self.settings)
 
     def start(self, cfg:TrainConfig, df):
         "Make the folder, or go on with it: see `record`."
@@ -349,8 +369,20 @@ def digest(self:Run,
     path = self/f'{member.name}.safetensors'
     stat = path.stat()
     state = member, stat.st_size, stat.st_mtime_ns
-    if state not in self._digests: self._digests[state] = file_digest(path)
+    if state not in self._digests:
+        self._check_config(path)
+        self._digests[state] = file_digest(path)
     return self._digests[state]
+
+@patch
+def _check_config(self:Run, path):
+    "A `DataError` if a member was trained with another config than that of the run."
+    made, now = read_metadata(path).get('config'), asdict(self.config)
+    if not isinstance(made, dict): return  # weights that were not trained here
+    other = [k for k, v in made.items() if now.get(k, v) != v and k not in ('weights', 'start')]
+    if other:
+        raise DataError(f'{path}: was trained with {other[0]}={made[other[0]]!r}, and config.json says '
+                        f'{now[other[0]]!r}; copy the whole run again', 'run')
 
 @patch
 def fingerprint(self:Run,

@@ -9,16 +9,16 @@ __all__ = ['HeadRun', 'train_heads', 'colour_floor', 'score_beside']
 import shutil
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-from ..core import DataError, atomic_path, cached, check_name, cross_fit, file_digest, fingerprint
+from ..config import HeadConfig
+from ..core import DataError, atomic_path, cached, cross_fit, file_digest, fingerprint
 from ..core import kept_path, only_one, write_json
 from ..data import TARGETS, assign_folds, find_photos, groups_of, read_test, write_table
 from ..ensemble import blend
 from .embed import DEPTHS, AskFrozen, backbone_stats, extract
 from .embed import frozen_weights, weights_digest, write_features
-from .heads import REGRESSIONS, head_oof, ridge_head, stack_of
+from .heads import head_oof, ridge_head, stack_of
 from ..losses import weighted_r2
 from ..model_film import STREAMS
 from ..photos import PhotoStore, read_photos
@@ -48,9 +48,9 @@ class HeadRun(RunFolder):
 
 # %% ../../nbs/features/head_run.ipynb #41df9294
 @patch(as_prop=True)
-def config(self:HeadRun): # namespace: backbone, img_size, stream, depths, precision, heads, n_folds, seed
+def config(self:HeadRun): # `HeadConfig`
     "What the run was made with."
-    return SimpleNamespace(**self.settings)
+    return HeadConfig(**self.settings)
 
 @patch(as_prop=True)
 def streams(self:HeadRun): # dict: halves, whole, or both, by name of the features
@@ -181,9 +181,7 @@ def out_of_fold(self:HeadRun,
 # %% ../../nbs/features/head_run.ipynb #20e9f2e3
 def _read_photos(data, run, settings, bs):
     "The labelled photos, with fold, path and key."
-    c = SimpleNamespace(**settings)
-    check_name(c.stream, (*STREAMS, 'both'), 'stream', 'stream')
-    for head in c.heads: check_name(head, REGRESSIONS, 'head', 'heads')
+    c = HeadConfig(**settings)
     df = assign_folds(read_photos(data, PhotoStore(c.img_size, run.store)), c.n_folds, c.seed)
     extract(list(df.path[:bs]), c.backbone, c.weights, c.img_size, c.stream.replace('both', 'halves'), bs=bs,
             store=run.store, precision=c.precision, device=run.device)

@@ -165,7 +165,7 @@ def _pack_wheels(folder, user, wheel, stock, python): # Table, as `fetch_wheels`
         warnings.warn('these wheels are for an environment like this one; for Kaggle, give the list of what '
                       'its image carries, or run the kernel 11_wheels there', DataWarning, stacklevel=3)
     table = fetch_wheels(folder, wheel, stock, python)
-    write_metadata(folder, 'wheels', user, table.index)
+    write_metadata(folder, 'wheels', user, ['wheels.txt', *table.index])
     return table
 
 # %% ../../nbs/kaggle/pack.ipynb #f3c3470b
@@ -177,6 +177,8 @@ def name_kernels(
     user, found = kaggle_user(user), sorted(Path(folder).glob('*/kernel-metadata.json'))
     for path in found:
         meta = read_json(path, 'take it from the checkout again', 'kernels')
+        if not isinstance(meta, dict) or not isinstance(meta.get('id'), str):
+            raise DataError(f'{path}: names no kernel; take it from the checkout again', 'kernels')
         old = meta['id'].split('/')[0]
         write_json(path, json.loads(json.dumps(meta).replace(f'"{old}/', f'"{user}/')))
     if found: return [path.parent for path in found]

@@ -14,7 +14,7 @@ from ..backbones import backbone_config, train_multi_backbone
 from ..blend import Blend, weight_rule
 from ..config import BACKBONES, TrainConfig
 from ..core import Budget, DataError, OutOfTime
-from ..data import TARGETS, find_photos, read_table, read_test, write_submission
+from ..data import TARGETS, check_ids, find_photos, read_table, read_test, write_submission
 from ..ensemble import blend
 from .places import find_data, find_runs, kaggle_input, kaggle_working
 from .weights import find_weights
@@ -99,6 +99,7 @@ def infer_session(
     runs = [open_run(o, store) for o in runs or _attached_runs()]
     df, blend_weights = read_test(data), _blend_weights(runs, weights, data)
     photos = find_photos(df, data, must_exist=False)
+    check_ids(df.image_id, data)
     answers = [_predict_readable(run, photos, views, budget.part(1/left))
                for run, left in zip(runs, range(len(runs), 0, -1))]
     preds = blend(answers, blend_weights)

@@ -10,7 +10,7 @@ import importlib.util, json, re, shutil, subprocess, sys, tempfile, venv
 from pathlib import Path
 
 import biomass_nb
-from ..core import DataError, check_writable
+from ..core import DataError, atomic_path, check_writable, file_digest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -145,13 +145,23 @@ def fetch_wheels(
         if names: _pip('download', '--no-deps', *tags, '--dest', tmp, *names)
         for o in folder.glob('*.whl'): o.unlink()
         for o in Path(tmp).glob('*.whl'): o.replace(folder/o.name)
+    _write_hashes(folder, packages)
     return _wheel_table(folder, packages, carried)
 
 # %% ../../nbs/kaggle/wheels.ipynb #c55a3c86
+def _files(folder): return {canonicalize_name(o.name.split('-')[0]): o for o in folder.glob('*.whl')}
+
+def _write_hashes(folder, packages):
+    "Write requirements with the SHA-256 of each wheel."
+    files = _files(folder)
+    lines = [f"{o['name']}=={o['version']} --hash=sha256:{file_digest(files[o['name']])}\n" for o in packages]
+    with atomic_path(folder/'wheels.txt') as part: part.write_text(''.join(lines))
+
+# %% ../../nbs/kaggle/wheels.ipynb #3ef921f9
 def _wheel_table(folder, packages, carried): # as `fetch_wheels` returns it
     import pandas as pd
     names = [o['name'] for o in packages]
-    files = {canonicalize_name(o.name.split('-')[0]): o for o in folder.glob('*.whl')}
+    files = _files(folder)
     rows = [dict(wheel=files[name].name, why=_askers(name, packages) or 'the library itself',
                  image=carried.get(name, ''), MB=files[name].stat().st_size/1e6) for name in names]
     return pd.DataFrame(rows).set_index('wheel')

@@ -120,7 +120,7 @@ def export_run(
     run.check_some()
     check_name(views, VIEWS, 'view', 'views')
     if kind == 'onnx': _need_onnx()
-    path = check_writable(out or f'{run.name}{_KINDS[kind]}')
+    path = check_writable(out or f'{run.name}{_KINDS[kind]}', _KINDS[kind])
     model, size = GramModel(run, views), run.config.img_size
     write, ask = (_write_onnx, _ask_onnx) if kind == 'onnx' else (_write_torch, _ask_torch)
     if kind == 'onnx' and (much := sum(p.nbytes for p in model.parameters())) > _LIMIT:
