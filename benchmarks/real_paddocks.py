@@ -172,15 +172,14 @@ def main():
     o = p.parse_args()
     torch.set_num_threads(o.threads)
     name = o.features.stem.removeprefix('embeddings_') if o.features else FROZEN[0]
-    old = pd.read_csv(o.out) if o.out.exists() else pd.DataFrame(columns=['predictor'])
-    rows = []
+    rows, old = [], [pd.read_csv(o.out).query('predictor != @name')] if o.out.exists() else []
     for seed in o.seeds[:1] if o.quick else o.seeds:
         d = (from_features if o.features else from_photos)(o, seed)
         rows += [dict(predictor=name, **row) for row in table(d, seed)]
         new = pd.DataFrame(rows).round(4)
         print(new[(new.seed == seed) & (new.target == ALL)].to_string(), flush=True)
     if o.quick: return
-    pd.concat([old[old.predictor != name], new]).to_csv(o.out, index=False, lineterminator='\n')
+    pd.concat([*old, new]).to_csv(o.out, index=False, lineterminator='\n')
 
 
 if __name__ == '__main__': sys.exit(main())

@@ -247,6 +247,26 @@ def biomass_predict(
     _write(out, data, df, run.fill_bad(preds), bounds, coverage)
 
 # %% ../nbs/cli.ipynb #95d55d9f
+def _tell_paddocks(run, table, out, places, weighed, clip, views, data, coverage, area):
+    "Write and print the means of paddocks. Without knowledge of errors: the means over folders, and None."
+    from biomass_nb.data import write_table
+    from biomass_nb.paddock.cuts import measure_paddocks
+    from biomass_nb.paddock.means import run_errors
+    from biomass_nb.paddock.page import folder_summary, paddock_summary
+    try: errors = run_errors(run, views, data)
+    except DataError as e:
+        if weighed is not None or clip: raise
+        warnings.warn(f'{e}; so the means of paddocks have no interval', DataWarning)
+        return print(f'{folder_summary(table).round(0).to_string()}\n')
+    found = measure_paddocks(table, errors, places, weighed, clip, coverage, area)
+    path = f'{os.path.splitext(out)[0]}_paddocks.csv'
+    write_table(path, found.means)
+    print(f'{paddock_summary(found).to_string()}\n\n{path}: the intervals shall hold the true mean of '
+          f'{coverage:.0%} of new paddocks')
+    if clip: print(f'cut next:\n{found.clip.to_string(index=False)}')
+    return found
+
+# %% ../nbs/cli.ipynb #1cb32398
 @command
 def biomass_photos(
     photos:str='photos', # Folder of photos of your own, in folders of any depth
@@ -255,26 +275,35 @@ def biomass_photos(
     data:str='data', # Folder with the training photos; not needed if the run keeps what is known of them
     views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
     intervals:bool=False, # Bounds of the grams as well
-    coverage:float=.9, # Share of the photos of new sites that the intervals shall cover
+    coverage:float=.9, # Share of photos of new sites, and of means of new paddocks, that intervals shall hold
     quadrat:str='70x30', # Size in cm of the quadrats that the run was trained on, for kg/ha
+    paddocks:str=None, # A csv file with the columns photo and paddock; default: folders are paddocks
+    cuts:str=None, # A csv file of cut and weighed quadrats: photo, Dry_Green_g or Dry_Green_kg_ha, ...
+    clip:int=0, # List so many quadrats of each paddock to cut next
     report:bool=False, # Write a report beside the table
     store:str=None, # Folder that keeps decoded photos; default: they are not kept
 ):
-    "Predict a folder of photos of your own: grams and kilograms per hectare."
+    "Predict photos of your own, and the means of their paddocks: grams and kilograms per hectare."
     from biomass_nb.core import check_writable
-    from biomass_nb.paddock.grams import predict_folder
-    from biomass_nb.paddock.page import folder_summary, write_folder_report
-    from biomass_nb.paddock.photos import parse_quadrat
+    from biomass_nb.paddock.cuts import read_cuts
+    from biomass_nb.paddock.grams import photo_names, predict_folder
+    from biomass_nb.paddock.means import paddocks_of
+    from biomass_nb.paddock.page import write_folder_report
+    from biomass_nb.paddock.photos import list_photos, parse_quadrat
     from biomass_nb.run import open_run
     check_writable(out, '.csv')
     run, area, html = open_run(run, store), parse_quadrat(quadrat), f'{os.path.splitext(out)[0]}.html'
     if report: check_writable(html)
+    names = photo_names(photos, list_photos(photos))   # mistakes in the lists show before the long part
+    places, weighed = paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)
     known = data if os.path.isfile(f'{data}/train.csv') else None
     table = predict_folder(run, photos, out, known, views, intervals, coverage, area)
+    found = _tell_paddocks(run, table, out, places, weighed, clip, views, known, coverage, area)
     bounds = f'; intervals shall cover {coverage:.0%} of the photos of new sites' if intervals else ''
-    print(f'{folder_summary(table).round(0).to_string()}\n\n{out}: {len(table)} photos{bounds}')
+    print(f'{out}: {len(table)} photos{bounds}')
     if not report: return
-    print(f'the report is {write_folder_report(html, photos, table, run, coverage if intervals else None)}')
+    shown = coverage if intervals else None
+    print(f'the report is {write_folder_report(html, photos, table, run, shown, found=found)}')
 
 # %% ../nbs/cli.ipynb #3925f07a
 @command

@@ -150,14 +150,14 @@ def _headline(table, found):
 def _paddock_sections(found):
     "Sections about paddocks."
     shows = ('Mean dry matter and, in brackets, the interval that shall hold the true mean of '
-             f'{found.coverage:.0%} of new paddocks. The interval contains the spread between photos and what '
-             'the model gets wrong on a new site. Photos that are marked are left out.')
+             f'{found.coverage:.0%} of new paddocks. It contains the spread between photos and what the '
+             'model gets wrong on a new site. Photos that are marked are left out.')
     yield Section('Paddocks', shows, 'an interval too wide to decide by: cut and weigh a few quadrats.',
                   table=paddock_summary(found).rename_axis(None))
     if found.clip is not None:
         yield Section('Cut next', 'These quadrats stand for the others of their paddock. Their weights would '
                       'tell most of its mean.', table=found.clip.set_index('photo').rename_axis(None))
-    yield Section('How many photos', 'The half-width of the interval of a mean total, by the number of photos '
+    yield Section('How many photos', 'The half-width of the interval of a mean total by the number of photos '
                   'of a paddock like those of the training.',
                   'a limit above what you need: more photos do not help, cut quadrats do.',
                   partial(plot_widths, found.errors, alpha=1 - found.coverage, area=found.area),
