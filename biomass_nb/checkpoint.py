@@ -63,7 +63,8 @@ class Checkpoint(Callback):
         if not self.path.exists(): return
         try: self._load()
         except (KeyError, IndexError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
-            raise DataError(f'{self.path}: is not the state of this training ({type(e).__name__}: {e}); remove it '
+            why = f'{type(e).__name__}: {e}'
+            raise DataError(f'{self.path}: is not the state of this training ({why}); remove it '
                             'to begin this model again') from e
 
     def after_epoch(self):

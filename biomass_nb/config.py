@@ -64,8 +64,7 @@ class TrainConfig(_Checked):
     head: str = _option('film', 'film, concat, density, or half_density', names='model_film.HEADS')
     dropout: float = _option(.1, 'Before the heads and within them', low=0, below=1)
     fit_heads: bool = _option(False, 'Start the heads at the training means, in units of the training spread')
-    ridge: float = _option(0., 'Penalty of the ridge regression as which a head begins; 0: none', low=0,
-                           high=1e6)
+    ridge: float = _option(0., 'Penalty of the ridge regression that starts a head', low=0, high=1e6)
     frozen: int = _option(0, 'Stages of the backbone that are never trained', low=0, high=99)
     variants: int = _option(8, 'Augmented variants of each photo whose maps are kept', low=1, high=1000)
     norms: str = _option('train', 'Batch norms of the backbone: train, or frozen', names='model_film.NORMS')
@@ -79,8 +78,7 @@ class TrainConfig(_Checked):
     mixup: float = _option(.4, "Alpha of MixUp's beta distribution; 0: CutMix alone", low=0, high=100)
     cutmix: float = _option(1., "Alpha of CutMix's beta distribution; 0: MixUp alone", low=0, high=100)
     loss: str = _option('mse', 'mse, weighted_mse, huber:delta=5, smooth_l1, r2, …', names='losses.LOSSES')
-    intervals: float = _option(0., 'Weight of the auxiliary classification into 7 intervals of grams', low=0,
-                               high=1e4)
+    intervals: float = _option(0., 'Weight of the classification into 7 intervals', low=0, high=1e4)
     metadata: float = _option(0., 'Weight of the auxiliary NDVI, height, species and state', low=0, high=1e4)
     # how
     epochs: int = _option(15, 'Epochs of training', low=1, high=100_000)
@@ -92,8 +90,7 @@ class TrainConfig(_Checked):
     freeze_epochs: int = _option(0, 'Epochs in which the heads learn alone', low=0, high=100_000)
     wd: float = _option(1e-4, "AdamW's decoupled weight decay", low=0, high=10)
     clip: float = _option(0., 'Highest norm of the gradient; 0: no limit', low=0, high=1e6)
-    minutes: float = _option(0., 'Limit for each member, to which its schedule is shortened; 0: none', low=0,
-                             high=1e5)
+    minutes: float = _option(0., 'Limit of the schedule of each member; 0: none', low=0, high=1e5)
     warmup: float = _option(1., 'Epochs of linear warm-up, before the cosine', low=0, high=100_000)
     ema: float = _option(0., 'Decay of the average of weights that is kept; 0: no average', low=0, below=1)
     keep: str = _option('best', 'Epoch that is kept: best by its score, or last', names=('best', 'last'))

@@ -89,7 +89,8 @@ def check_writable(
     try: path.lstat()
     except FileNotFoundError: pass
     except (OSError, ValueError) as e: raise _cannot_write(path, e) from e
-    if os.path.exists(path) and not os.path.isfile(path): raise _cannot_write(path, 'it is a device or a pipe')
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise _cannot_write(path, 'it is a device or a pipe')
     if (n := max(len(os.fsencode(o)) for o in path.parts)) > _LONGEST:
         raise _cannot_write(path, f'a name has {n} bytes, and {_LONGEST} are the most')
     if (there := _there(path)).is_dir() and os.access(there, os.W_OK): return path

@@ -153,8 +153,8 @@ def _files(folder): return {canonicalize_name(o.name.split('-')[0]): o for o in 
 
 def _write_hashes(folder, packages):
     "Write requirements with the SHA-256 of each wheel."
-    files = _files(folder)
-    lines = [f"{o['name']}=={o['version']} --hash=sha256:{file_digest(files[o['name']])}\n" for o in packages]
+    hashes = {name: f'--hash=sha256:{file_digest(path)}' for name, path in _files(folder).items()}
+    lines = [f"{o['name']}=={o['version']} {hashes[o['name']]}\n" for o in packages]
     with atomic_path(folder/'wheels.txt') as part: part.write_text(''.join(lines))
 
 # %% ../../nbs/kaggle/wheels.ipynb #3ef921f9
