@@ -209,8 +209,8 @@ def folds(self:RunFolder): # Table: image_id, State, Sampling_Date, fold, key, t
     "The photos that the run was trained on."
     path = self/'folds.csv'
     df = read_table(path, _FOLDS)
-    if len(df) and np.isfinite(df[['fold', *TARGETS]].to_numpy(float)).all() and df.Sampling_Date.notna().all():
-        return df
+    numbers = np.isfinite(df[['fold', *TARGETS]].to_numpy(float)).all()
+    if len(df) and numbers and df.image_id.is_unique and df.Sampling_Date.notna().all(): return df
     raise DataError(f'{path}: is damaged; train the run again', 'run')
 
 # %% ../nbs/02d_run.ipynb #7bb8b1ee
