@@ -220,8 +220,8 @@ def folds(self:RunFolder): # Table: image_id, State, Sampling_Date, fold, key, t
     "The photos that the run was trained on."
     path = self/'folds.csv'
     df = read_table(path, _FOLDS)
-    numbers = df[['fold', *TARGETS]].to_numpy(float)
-    if len(df) and np.isfinite(numbers).all() and df.Sampling_Date.notna().all(): return df
+    numbers = np.isfinite(df[['fold', *TARGETS]].to_numpy(float)).all()
+    if len(df) and numbers and df.image_id.is_unique and df.Sampling_Date.notna().all(): return df
     raise DataError(f'{path}: is damaged; train the run again', 'run')
 
 @patch(as_prop=True)

@@ -122,13 +122,20 @@ def _answers(make_model, make_batches, question, precision, keys):
 # %% ../../nbs/features/embed.ipynb #ca53620c
 def _kept(paths, make, photos):
     "The features of each key: read from its path, or made by `make` of the keys that lack and written there."
-    todo, rows = [k for k, path in paths.items() if not path.exists()], {}
+    rows = {k: row for k, path in paths.items() if (row := _read_row(path)) is not None}
+    todo = [k for k in paths if k not in rows]
     for key, row in zip(progress(todo, f'features of {len(todo)} photos'), make(todo)):
         if not np.isfinite(row).all():
             raise DataError(f'{photos[key]}: a feature is not a finite number; use fp32, or check '
                             'the weights', 'precision', 'weights')
         rows[key] = cached(paths[key], lambda: row, np.load)
-    return rows | {k: np.load(path) for k, path in paths.items() if k not in rows}
+    return rows
+
+def _read_row(path):
+    "The features of one photo that are kept; None if they are not, or cannot be read."
+    try:
+        with open(path, 'rb') as f: return np.lib.format.read_array(f)
+    except Exception: return None  # missing, cut off, or of another kind
 
 # %% ../../nbs/features/embed.ipynb #77ba77f4
 def extract(
