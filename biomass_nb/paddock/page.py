@@ -137,6 +137,7 @@ def _headline(table, found):
         return (f'{table.Dry_Total_kg_ha.mean():,.0f} kg/ha', f'mean of {table.GDM_g.notna().sum()} photos; '
                 'how far off it may be is not known')
     known = found.means[found.means.target == 'Dry_Total_g'].dropna(subset='kg_ha')
+    if known.empty: return 'No mean', 'since all photos are marked or cannot be read'
     holds = f'shall hold for {found.coverage:.0%} of new paddocks'
     if len(known) != 1:
         return (f'{known.kg_ha.min():,.0f} to {known.kg_ha.max():,.0f} kg/ha',
