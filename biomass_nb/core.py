@@ -8,7 +8,7 @@ __all__ = ['PRECISIONS', 'DataError', 'DataWarning', 'check_name', 'progress', '
            'OutOfTime', 'pick_precision', 'autocast', 'run_tasks']
 
 # %% ../nbs/00_core.ipynb #54f55d2d
-import hashlib, json, os, tempfile, time, warnings
+import hashlib, json, os, shutil, tempfile, time, warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -100,11 +100,15 @@ def _temporary(path):
 # %% ../nbs/00_core.ipynb #49641e49
 def _cannot_write(path, e):
     "The `DataError` for what the system says about `path`."
-    if getattr(e, 'errno', None) in (ENOSPC, EDQUOT) or f'(os error {ENOSPC})' in str(e):
-        return DataError(f'{path}: cannot be written, since the disk is full; make room in '
-                         f'{Path(path).absolute().parent}')
+    folder = _nearest(path)
+    if getattr(e, 'errno', None) in (ENOSPC, EDQUOT) or shutil.disk_usage(folder).free < _ROOM:
+        return DataError(f'{path}: cannot be written, since the disk is full; make room in {folder}')
     why = getattr(e, 'strerror', None) or e
     return DataError(f'{path}: cannot be written ({why}); give another path', 'out')
+
+_ROOM = 100_000  # bytes; a disk with less is full. NumPy and safetensors do not give the system's number
+
+def _nearest(path): return next(p for p in Path(path).absolute().parents if p.exists())
 
 def _umask():
     "The permissions that new files do not get; the system tells them only when they are set."
@@ -118,7 +122,7 @@ def check_writable(
     "Raise a `DataError` now if `path` could not be written later. An existing file stays as it is."
     path = Path(path)
     if path.is_dir(): raise DataError(f'{path}: is a folder; give the path of a file', 'out')
-    there = next(p for p in path.absolute().parents if p.exists())
+    there = _nearest(path)
     if there.is_dir() and os.access(there, os.W_OK): return path
     raise _cannot_write(path, f'{there} is no folder that can be written to')
 
@@ -204,8 +208,7 @@ def cached(
     path = Path(path)
     if path.exists(): return read(path)
     answer = make()
-    there = next(p for p in path.absolute().parents if p.exists())
-    if not os.access(there, os.W_OK): return answer
+    if not os.access(_nearest(path), os.W_OK): return answer
     with atomic_path(path) as part: write(part, answer)
     return read(path)
 
