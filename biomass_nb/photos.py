@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
-from .core import DataError, DataWarning, atomic_path, check_name, progress
+from .core import DataError, DataWarning, FullDisk, atomic_path, check_name, progress
 from .data import TARGETS, find_photos, read_train, warn_of_copies
 from .decode import BadPhoto, copies, load_photo, look_hash, photo_marks, shape_mark
 from fastai.data.core import DataLoaders
@@ -147,6 +147,7 @@ def _add(self:PhotoStore, path, locks):
             if marks := _marks(im, images):
                 with atomic_path(self._note(key)) as part: part.write_text(marks, encoding='utf-8')
             with atomic_path(self._file(key)) as part, open(part, 'wb') as f: np.save(f, images)
+        except FullDisk: raise
         except DataError as e: raise DataError(str(e), 'store') from e
     return key
 

@@ -7,6 +7,7 @@ __all__ = ['STATES', 'Site', 'sample_sites', 'sample_grams', 'render_quadrat', '
 
 # %% ../nbs/00a_synth.ipynb #8c8ce432
 from dataclasses import dataclass, replace
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 
@@ -231,6 +232,11 @@ def _photo_rows(image_id, folder, grams, site, rng):
             for t, value in sorted(zip(TARGETS, add_sums([grams])[0].round(4)))]
 
 # %% ../nbs/00a_synth.ipynb #b1fef34f
+def _write_photo(path, image):
+    file = BytesIO()  # in memory first: Pillow does not see that only a part of its bytes went to the disk
+    Image.fromarray(image).save(file, 'jpeg', quality=92)
+    with atomic_path(path) as part: part.write_bytes(file.getvalue())
+
 def _write_photos(path, folder, n, sites, rng, size):
     "Draw `n` photos of `sites` in turn into `path/folder`. Return their long rows."
     ids, rows = rng.choice(9*10**8, n, replace=False) + 10**8, []
@@ -238,8 +244,7 @@ def _write_photos(path, folder, n, sites, rng, size):
         site, photo_rng = sites[i % len(sites)], np.random.default_rng(number)
         grams = sample_grams(site, photo_rng)
         image = _artifacts(render_quadrat(grams, site, photo_rng, size), site, photo_rng)
-        with atomic_path(path/folder/f'ID{number}.jpg') as part:
-            Image.fromarray(image).save(part, 'jpeg', quality=92)
+        _write_photo(path/folder/f'ID{number}.jpg', image)
         rows += _photo_rows(f'ID{number}', folder, grams, site, photo_rng)
     return pd.DataFrame(rows)
 

@@ -239,6 +239,7 @@ def train_folds(
     if cfg.start: _same_folds(cfg.start, df)
     with nullcontext() if rank_distrib() else only_one(run.path):
         run.start(cfg, df)
+        for m in run.finished: (run/f'{m.name}.resume.safetensors').unlink(missing_ok=True)  # left by a kill
         seen = df if pseudo is None else _add_pseudo(df, pseudo, data, run)
         distrib_barrier()
         if todo := run.lacking:

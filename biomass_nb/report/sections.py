@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from ..blend import Blend
 from ..config import TrainConfig
-from ..core import DataError
+from ..core import DataError, FullDisk
 from ..data import TARGETS, WEIGHTS, groups_of, out_of_fold_means, read_table
 from ..ensemble import fit_weights, nested_blend, nested_scale, postprocess, stack_oof
 from ..intervals import coverage, nested_intervals
@@ -57,6 +57,7 @@ def section(
         @wraps(make)
         def decorated(*args, **kwargs):
             try: return Section(title, **make(*args, **kwargs))
+            except FullDisk: raise  # there is no room for the report either
             except DataError as e: return Section(title, f'Not in this report: {e}.', lacking=str(e))
         return decorated
     return decorate
@@ -68,6 +69,7 @@ def _or_none(f):
     "A property that is None where `f` raises a `DataError`."
     def get(self):
         try: return f(self)
+        except FullDisk: raise
         except DataError: return None
     return cached_property(get)
 

@@ -9,7 +9,7 @@ __all__ = ['GramModel', 'export_run']
 import json, warnings
 from contextlib import redirect_stdout
 from importlib import import_module
-from io import StringIO
+from io import BytesIO, StringIO
 
 import numpy as np, torch
 from .. import __version__
@@ -78,8 +78,9 @@ def _traced(model, size):
                                dynamic_shapes=dict(left={0: photos}, right={0: photos}))
 
 def _write_torch(model, size, facts, path):
-    notes = {'facts.json': json.dumps(facts)}
-    with open(path, 'wb') as f: torch.export.save(_traced(model, size), f, extra_files=notes)
+    program = BytesIO()  # PyTorch ends the process if it writes to a file and the disk is full
+    torch.export.save(_traced(model, size), program, extra_files={'facts.json': json.dumps(facts)})
+    with open(path, 'wb') as f: f.write(program.getbuffer())
 
 def _write_onnx(model, size, facts, path):
     with redirect_stdout(StringIO()):  # its notes on each operator
