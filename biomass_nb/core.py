@@ -178,7 +178,8 @@ def only_one(
     except Timeout:
         raise DataError(f'{folder}: another command is writing there; wait for it', 'out') from None
     except (OSError, ValueError) as e: raise _cannot_write(folder, e) from e
-    for left_by_a_kill in path.parent.glob('.*.tmp'): left_by_a_kill.unlink(missing_ok=True)
+    for pattern in ('.*.tmp', '.tmp*'):  # left by a kill; the second by safetensors, which has its own names
+        for left in path.parent.glob(pattern): left.unlink(missing_ok=True)
     try: yield
     finally: lock.release()
 

@@ -24,7 +24,7 @@ from ..model_film import STREAMS
 from ..photos import PhotoStore, read_photos
 from ..run import Member, Run, RunFolder, oof_table, open_run, score_table, versions
 from fastcore.basics import patch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 # %% ../../nbs/features/head_run.ipynb #59acb275
 class HeadRun(RunFolder):
@@ -107,7 +107,7 @@ def training_features(self:HeadRun,
     "The features of the training photos in each view, in the order of `folds`."
     path = kept_path(self.path, f'features_{views}', self.fingerprint(), suffix='.safetensors')
     make = lambda: self._see(list(self.training_photos(data).path), views, bs=bs)
-    kept = cached(path, make, load_file, lambda part, features: save_file(features, part))
+    kept = cached(path, make, load_file, lambda part, features: part.write_bytes(save(features)))
     return {name: kept[name] for name in self.streams}
 
 # %% ../../nbs/features/head_run.ipynb #e1791508

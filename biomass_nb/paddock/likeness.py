@@ -11,7 +11,7 @@ from ..core import DataError, cached, kept_path
 from ..looks import LEVEL, NEAREST, distance, other_sites, standardise
 from ..run import open_run
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 # %% ../../nbs/paddock/likeness.ipynb #30bbef08
 def _held_out(one, features, fold, df):
@@ -33,7 +33,7 @@ def _describe(run, df):
 
 # %% ../../nbs/paddock/likeness.ipynb #b6edfa91
 def _write(path, known):
-    save_file({f'{i}.{k}': v for i, one in enumerate(known) for k, v in one.items()}, path)
+    path.write_bytes(save({f'{i}.{k}': v for i, one in enumerate(known) for k, v in one.items()}))
 
 def _read(path):
     try: flat = load_file(path)
