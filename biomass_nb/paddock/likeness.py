@@ -7,10 +7,9 @@ __all__ = ['features_path', 'has_features', 'training_features', 'distances']
 
 # %% ../../nbs/paddock/likeness.ipynb #f077891c
 import numpy as np, pandas as pd, torch
-from ..core import DataError, cached, kept_path
+from ..core import cached, kept_path
 from ..looks import LEVEL, NEAREST, distance, other_sites, standardise
 from ..run import open_run
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 # %% ../../nbs/paddock/likeness.ipynb #30bbef08
@@ -36,9 +35,7 @@ def _write(path, known):
     path.write_bytes(save({f'{i}.{k}': v for i, one in enumerate(known) for k, v in one.items()}))
 
 def _read(path):
-    try: flat = load_file(path)
-    except (SafetensorError, OSError) as e:
-        raise DataError(f'{path}: is damaged ({e}); remove it', 'run') from e
+    flat = load_file(path)
     return [{k: flat[f'{i}.{k}'] for k in ('seen', 'mean', 'std', 'scale')} for i in range(len(flat)//4)]
 
 # %% ../../nbs/paddock/likeness.ipynb #97d2f5de
