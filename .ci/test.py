@@ -83,6 +83,11 @@ def site_is_sound():
     yield from script('site').main()
 
 
+def faults_are_survived():
+    "Commands are killed, interrupted, met by a full disk; the same command again gives the whole result."
+    if subprocess.run([sys.executable, ROOT/'.ci'/'faults.py']).returncode: yield 'a command; see above'
+
+
 @cache
 def kernels():
     "The test of the kernels, started. It runs beside the other checks."
@@ -112,7 +117,7 @@ CHECKS = dict(
     clean=notebooks_are_clean, export=export_changes_nothing, readme=readme_agrees,
     outputs=outputs_are_presentable, widths=style.widths, sizes=style.sizes, order=style.order,
     at_rest=style.at_rest, prediction=style.prediction, flags=style.flags, site=site_is_sound,
-    notebooks=notebooks_pass, kernels=kernels_pass)
+    notebooks=notebooks_pass, faults=faults_are_survived, kernels=kernels_pass)
 
 
 def main():
