@@ -157,7 +157,7 @@ def said_badly(fault, code, said, disk):
     if code not in FAULTS[fault]: return f'exit code {code}: {said[-2000:]}'
     if fault == 'kill': return ''
     if len(lines) != 1: return f'{len(lines)} lines: {said[-2000:]}'
-    if fault == 'full' and f'the disk is full; make room in {disk}' not in said: return f'names no disk: {said}'
+    if fault == 'full' and f'the disk is full; make room in {disk}' not in said: return f'no disk: {said}'
 
 
 def check(place, name, fault, moments, seed, wanted, growth, seen):
