@@ -3,11 +3,12 @@
     python .ci/faults.py                             # a few moments for each command
     python .ci/faults.py --moments 20                # twenty for each command and fault
     python .ci/faults.py train report --moments 20   # of some commands
-    unshare -rm python .ci/faults.py                 # the full disk is a real one, a small tmpfs
 
 A moment is one of the command's accesses to files in its folder. So it needs no clock, and a failure can be
-repeated. After each fault the same command runs again and must leave what an unbroken run leaves. Each run is
-a fork of this process, which has imported the library.
+repeated. A kill at a file that is opened for writing comes after its first bytes. The full disk is a small
+tmpfs with some bytes left; where none can be mounted, it is imitated. After each fault the same command runs
+again and must leave what an unbroken run leaves. Each run is a fork of this process, which has imported the
+library.
 """
 import json
 import os
@@ -39,11 +40,13 @@ COMMANDS = dict(synth=f'{BEFORE[0]} --out drawn', train=f'{TRAIN} --out new', pr
 FAULTS = dict(kill=(-signal.SIGKILL, -signal.SIGXFSZ), interrupt=(130,), full=(1,))   # and their exit codes
 EVENTS = ('open', 'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'os.link', 'os.chmod', 'os.listdir')
 # Files that are written several times, or removed in the end
-PASSING = ('*.tmp', '*.partial.safetensors', '*.resume.safetensors', '*/fold?.csv', '*.work/*')
+PASSING = ('*.tmp', '*/.tmp*', '*.partial.safetensors', '*.resume.safetensors', '*/fold?.csv', '*.work/*')
 CLOCK = ('seconds', 'peak_mb', 'gpu_mb', 'input_wait')   # what no two runs have in common
 PRELOAD = ('albumentations', 'matplotlib.pyplot', 'networkx', 'timm', 'torch._dynamo', 'torch.export',
-           *(f'biomass_nb.{o}' for o in ('cli', 'demo', 'kaggle.pack', 'paddock.page', 'pseudo', 'share.export')))
-SIZE = 256   # MB of the tmpfs
+           'biomass_nb.cli', 'biomass_nb.demo', 'biomass_nb.kaggle.pack', 'biomass_nb.paddock.page',
+           'biomass_nb.pseudo', 'biomass_nb.share.export')
+SIZE = 64   # MB of the tmpfs
+APART = 'BIOMASS_NB_MOUNTS_APART'   # set in a process whose mounts are its own
 
 
 class Moment:
@@ -86,7 +89,7 @@ class Place:
         self.disk, self.out, self.base = (Path(tmp)/name for name in ('disk', 'out', 'base'))
         for o in (self.disk, self.out, self.base): o.mkdir()
         mount = ['mount', '-t', 'tmpfs', '-o', f'size={SIZE}m', 'tmpfs', self.disk]
-        self.mounted = not subprocess.run(mount, capture_output=True).returncode
+        self.mounted = APART in os.environ and not subprocess.run(mount, capture_output=True).returncode
         self.work, self.ballast = self.disk/'work', self.disk/'ballast'
 
     def run(self, line, *fault):
@@ -148,13 +151,13 @@ def half_written(there, before, wanted):
         if found not in (before.get(name), wanted.get(name)): yield name
 
 
-def said_badly(fault, code, said):
+def said_badly(fault, code, said, disk):
     "What is wrong with how a command ended."
     lines = [o for o in said.splitlines() if not o.startswith('warning: ')]
     if code not in FAULTS[fault]: return f'exit code {code}: {said[-2000:]}'
     if fault == 'kill': return ''
     if len(lines) != 1: return f'{len(lines)} lines: {said[-2000:]}'
-    if fault == 'full' and 'the disk is full; make room in' not in said: return f'names no full disk: {said}'
+    if fault == 'full' and f'the disk is full; make room in {disk}' not in said: return f'no disk: {said}'
 
 
 def check(place, name, fault, moments, seed, wanted, growth, seen):
@@ -169,7 +172,7 @@ def check(place, name, fault, moments, seed, wanted, growth, seen):
         if real: place.ballast.unlink()
         there = tree(place.work)
         if not code and there == wanted: missed += 1
-        elif bad := said_badly(fault, code, said): yield f'{where}: {bad}'
+        elif bad := said_badly(fault, code, said, place.disk): yield f'{where}: {bad}'
         if half := ', '.join(half_written(there, before, wanted)): yield f'{where}: half-written: {half}'
         code, said, _ = place.run(COMMANDS[name])
         if code: yield f'{where}: the same command again ends with {code}: {said[-2000:]}'
@@ -196,7 +199,7 @@ def small():
 
 
 def prepare(place):
-    "Fill the folder that commands begin with. What takes long and touches no file, pictures and traces, is spared."
+    "Fill the folder that commands begin with; spare pictures and traces, which take long and touch no file."
     place.reset()
     for line in BEFORE:
         code, said, _ = place.run(line)
@@ -210,6 +213,14 @@ def prepare(place):
     print('a real full disk' if place.mounted else 'no tmpfs can be mounted: a full disk is imitated')
 
 
+def mount_apart():
+    "Start anew in a process whose mounts are its own, where the system allows it."
+    if APART in os.environ or not shutil.which('unshare'): return
+    command = ['unshare', '--map-root-user', '--mount']
+    if not subprocess.run([*command, 'true'], capture_output=True).returncode:
+        os.execvpe('unshare', [*command, sys.executable, *sys.argv], {**os.environ, APART: '1'})
+
+
 def main():
     parser = ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('commands', nargs='*', default=list(COMMANDS))
@@ -217,6 +228,7 @@ def main():
     parser.add_argument('--moments', type=int, default=1, help='for each command and fault')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     args = parser.parse_args()
+    mount_apart()
     os.environ |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', TQDM_DISABLE='1', MPLBACKEND='agg')
     warnings.simplefilter('ignore')
     for o in PRELOAD: import_module(o)

@@ -89,8 +89,8 @@ def anything_is_answered():
 
 
 def faults_are_survived():
-    "Commands are killed, interrupted and met by a full disk; the same command again gives the whole result."
-    if subprocess.run([sys.executable, ROOT/'.ci'/'faults.py']).returncode: yield 'a command failed; see above'
+    "Commands are killed, interrupted, met by a full disk; the same command again gives the whole result."
+    if subprocess.run([sys.executable, ROOT/'.ci'/'faults.py']).returncode: yield 'see above'
 
 
 @cache
