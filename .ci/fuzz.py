@@ -36,8 +36,8 @@ EXAMPLES = 200
 RUNS = 'net', 'feat'
 KEPT = 'cache/halves-v2-32', 'cache/halves-v2-16', 'cache/answers-v2', 'cache/features-v4'
 JSONS = 'config.json', 'trained_on.json', 'summary.json'
-TABLES = ('data/test.csv', 'data/train.csv', 'data/sample_submission.csv', 'net/folds.csv', 'feat/folds.csv', 'net/oof_flip3*.csv',
-          'net/oof_none*.csv', 'feat/oof_none*.csv')
+TABLES = ('data/test.csv', 'data/train.csv', 'data/sample_submission.csv', 'net/folds.csv', 'feat/folds.csv',
+          'net/oof_flip3*.csv', 'net/oof_none*.csv', 'feat/oof_none*.csv')
 
 
 # --- What may stand in a table, in a setting, in a name
@@ -45,13 +45,14 @@ TABLES = ('data/test.csv', 'data/train.csv', 'data/sample_submission.csv', 'net/
 def forms(name): return [unicodedata.normalize(form, name) for form in ('NFC', 'NFD')]
 
 
-NAMES = ['', '.', ' ', 'x', 'a b', 'a\\b.jpg', 'test\\x.jpg', *forms('Föhré'), '서울.jpg', 'x'*240, 'x'*300, 'ö'*130, 'z/'*2500,
-         'a\0b', '=1+1', '-rf', '%s', '{}', '{0}', "'", '"', ';', '*', '~', 'a\nb', '\u202e', 'grams.xlsx', 'x.csv']
+NAMES = ['', '.', ' ', 'x', 'a b', 'a\\b.jpg', 'test\\x.jpg', *forms('Föhré'), '서울.jpg', 'x'*240, 'x'*300,
+         'ö'*130, 'z/'*2500, 'a\0b', '=1+1', '-rf', '%s', '{}', '{0}', "'", '"', ';', '*', '~', 'a\nb',
+         '\u202e', 'grams.xlsx', 'x.csv']
 PATHS = [*NAMES, '..', '../../etc/passwd', '/etc/passwd', '/dev/null', 'test', 'train.csv', 'C:\\x.jpg']
-CELLS = [*PATHS, 'NaN', 'inf', '-1', '0', '1e999', '1,5', '9'*400, '٣', 'True', '2015/9/4', '0000/0/0', 'WA', 'Dry_Green_g',
-         'ID1__Dry_Green_g', '__Dry_Green_g']
-VALUES = [None, True, -1, 0, 1, 7, 10**9, 10**400, .5, 1e308, float('nan'), float('inf'), [], {}, ['x'], [1, 2, 3],
-          {'a': 1}, 'random', 'test_vit.none', 'halves', *PATHS]
+CELLS = [*PATHS, 'NaN', 'inf', '-1', '0', '1e999', '1,5', '9'*400, '٣', 'True', '2015/9/4', '0000/0/0',
+         'WA', 'Dry_Green_g', 'ID1__Dry_Green_g', '__Dry_Green_g']
+VALUES = [None, True, -1, 0, 1, 7, 10**9, 10**400, .5, 1e308, float('nan'), float('inf'), [], {}, ['x'],
+          [1, 2, 3], {'a': 1}, 'random', 'test_vit.none', 'halves', *PATHS]
 names, paths, cells = (st.one_of(st.sampled_from(o), st.text(max_size=8)) for o in (NAMES, PATHS, CELLS))
 # Nothing is written above the folder of the example
 outs = names.filter(lambda o: '..' not in o)
@@ -112,7 +113,8 @@ def rename_photo(folder, i, name, in_table):
     photo = nth(f'data/{folder}', i)
     try: photo.rename(f'data/{folder}/{name}')
     except (OSError, ValueError): return
-    if in_table is not None: swap_text(f'data/{folder}.csv', f'{folder}/{photo.name}', f'{folder}/{in_table or name}')
+    if in_table is None: return
+    swap_text(f'data/{folder}.csv', f'{folder}/{photo.name}', f'{folder}/{in_table or name}')
 
 
 def swap_text(path, old, new):
@@ -186,12 +188,16 @@ harms = st.one_of(
     harm(repeat_rows, tables, spots, st.integers(1, 6)),
     harm(keep_rows, tables, spots, st.integers(0, 6)),
     harm(rename_photo, photos, spots, names, st.none() | names),
-    harm(write_photo, photos, spots, modes, kinds, st.integers(1, 90), st.integers(1, 90), st.integers(0, 255)),
-    harm(replace_file, st.sampled_from(['data', 'data/test', 'data/train', *RUNS, *KEPT]), spots, ways, st.binary(max_size=64)),
+    harm(write_photo, photos, spots, modes, kinds, st.integers(1, 90), st.integers(1, 90),
+         st.integers(0, 255)),
+    harm(replace_file, st.sampled_from(['data', 'data/test', 'data/train', *RUNS, *KEPT]), spots, ways,
+         st.binary(max_size=64)),
     harm(edit_json, runs, st.sampled_from(JSONS), st.lists(spots, max_size=2), st.sampled_from(VALUES)),
-    harm(nest_json, runs, st.sampled_from(JSONS), st.sampled_from(['[' * 10**5, '{"a":' * 10**5, '', 'NaN', '\0'])),
-    harm(edit_weights, st.sampled_from(['net/fold*.safetensors', 'feat/features*.safetensors', 'net/features*.safetensors']), spots,
-         st.sampled_from([0, 1e30, float('nan'), -1]), st.none() | st.sampled_from([(), (0,), (1,), (3, 1), (12, 33)]),
+    harm(nest_json, runs, st.sampled_from(JSONS),
+         st.sampled_from(['['*10**5, '{"a":'*10**5, '', 'NaN', '\0'])),
+    harm(edit_weights, st.sampled_from([f'{o}.safetensors' for o in ('net/fold*', '*/features*', '*/looks')]),
+         spots, st.sampled_from([0, 1e30, float('nan'), -1]),
+         st.none() | st.sampled_from([(), (0,), (1,), (3, 1), (12, 33)]),
          st.sampled_from([{}, {'config': '[]'}, {'config': '['*10**4}, {'fold': 'x'}, {'x': ''}])))
 
 
@@ -200,8 +206,8 @@ harms = st.one_of(
 def line(name, *fixed, good=(), odd=None):
     "A command line: what is fixed, flags that may be given, and sometimes one flag with an odd value."
     flags = st.lists(st.sampled_from(good), unique=True) if good else st.just([])
-    more = [st.sampled_from([k]).flatmap(lambda k, v=v: v.map(lambda o: f'--{k}={o}')) for k, v in (odd or {}).items()]
-    some = st.integers(0, 5).flatmap(lambda i: st.one_of(more).map(lambda o: [o]) if i == 5 and more else st.just([]))
+    more = [v.map(lambda o, k=k: [f'--{k}={o}']) for k, v in (odd or {}).items()]
+    some = st.integers(0, 5).flatmap(lambda i: st.one_of(more) if i == 5 and more else st.just([]))
     return st.tuples(flags, some).map(lambda o: [name, *fixed, *o[0], *o[1]])
 
 
@@ -209,20 +215,22 @@ coverages = st.sampled_from(['.9', '0', '1', '-1', 'nan', 'inf', '1e999'])
 odd = dict(coverage=coverages, tta=st.just('x'), store=outs, out=outs | outs.map('{}.csv'.format))
 given_flags = ['--tta=none', '--tta=d4', '--intervals']
 commands = st.one_of(
-    *[line('biomass_predict', '--data=data', '--coverage=.5', f'--run={run}', good=[*given_flags, '--bad_photos=mean'],
-           odd=dict(data=paths, run=paths, **odd)) for run in RUNS],
+    *[line('biomass_predict', '--data=data', '--coverage=.5', f'--run={run}',
+           good=[*given_flags, '--bad_photos=mean'], odd=dict(data=paths, run=paths, **odd)) for run in RUNS],
     *[line('biomass_photos', '--photos=data/test', '--coverage=.5', f'--run={run}', good=given_flags,
-           odd=dict(photos=paths, run=paths, quadrat=st.sampled_from(['0x0', '1e9x1', '٧x٣']), **odd)) for run in RUNS],
+           odd=dict(photos=paths, run=paths, quadrat=st.sampled_from(['0x0', '1e9x1', '٧x٣']), **odd))
+      for run in RUNS],
     line('biomass_check', '--data=data', odd=dict(data=paths)),
     line('biomass_ensemble', '--data=data', '--coverage=.5', '--run=net', '--run=feat',
          good=[*given_flags, '--bad_photos=mean', '--scale', '--weights=equal', '--rules=WA:Dry_Dead_g=0'],
-         odd=dict(run=paths, weights=st.sampled_from(['-1,1', 'nan,1', 'x']), rules=st.just('WA:Dry_Dead_g=1e999'), **odd)),
+         odd=dict(run=paths, weights=st.sampled_from(['-1,1', 'nan,1', 'x']),
+                  rules=st.just('WA:Dry_Dead_g=1e999'), **odd)),
     line('biomass_pack', '--user=grazier', '--run=net', '--out=packed', odd=dict(run=paths, slug=names)))
 slow = st.one_of(
     line('biomass_photos', '--photos=data/test', '--run=net', '--report', odd=dict(photos=paths)),
     line('biomass_embed', '--data=data', '--img_size=16', '--folds=2', '--out=made', odd=dict(data=paths)),
-    line('biomass_train', '--data=data', '--preset=demo', '--backbone=test_vit', '--weights=random', '--img_size=32',
-         '--folds=2', '--epochs=1', '--out=made', odd=dict(data=paths)))
+    line('biomass_train', '--data=data', '--preset=demo', '--backbone=test_vit', '--weights=random',
+         '--img_size=32', '--folds=2', '--epochs=1', '--out=made', odd=dict(data=paths)))
 lines = st.integers(0, 19).flatmap(lambda i: slow if i == 7 else commands)
 
 
@@ -234,8 +242,8 @@ def originals():
     folder = Path(tempfile.mkdtemp(prefix='fuzz'))
     os.environ['BIOMASS_NB_CACHE'] = str(folder/'cache')
     for line in ('biomass_synth --out data --train 12 --test 4 --sites 6 --test-sites 4 --width 64',
-                 'biomass_train --data data --out net --preset demo --backbone test_vit --img_size 32 --folds 2 '
-                 '--epochs 1 --weights random',
+                 'biomass_train --data data --out net --preset demo --backbone test_vit --img_size 32 '
+                 '--folds 2 --epochs 1 --weights random',
                  'biomass_embed --data data --out feat --img_size 16 --folds 2',
                  'biomass_predict --data data --run net'):
         code, said = call(folder, *line.split())

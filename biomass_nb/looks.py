@@ -115,9 +115,14 @@ class Looks:
     @classmethod
     def load(cls, path):
         "The looks in a file. Raise a `DataError` if it is damaged."
-        try: return cls(load_file(path))
-        except (SafetensorError, OSError) as e:
-            raise DataError(f'{path}: is damaged ({e}); remove it', 'run') from e
+        try:
+            known = load_file(path)
+            shapes = {k: tuple(v.shape) for k, v in known.items()} | dict(seen=tuple(known['seen'].shape[1:]))
+            if shapes == _SHAPES and all(v.isfinite().all() for v in known.values()): return cls(known)
+        except (SafetensorError, OSError, KeyError): pass
+        raise DataError(f'{path}: is damaged; remove it', 'run')
+
+_SHAPES = dict(seen=(33,), mean=(33,), std=(33,), scale=(), sharp=(2,))  # of `seen`, that of a row
 
 def _colours(images):
     "The colour statistics of a photo, (33,)."
