@@ -107,8 +107,16 @@ def training_features(self:HeadRun,
     "The features of the training photos in each view, in the order of `folds`."
     path = kept_path(self.path, f'features_{views}', self.fingerprint(), suffix='.safetensors')
     make = lambda: self._see(list(self.training_photos(data).path), views, bs=bs)
-    kept = cached(path, make, load_file, lambda part, features: part.write_bytes(save(features)))
+    kept = cached(path, make, self._read_features, lambda part, features: part.write_bytes(save(features)))
     return {name: kept[name] for name in self.streams}
+
+@patch
+def _read_features(self:HeadRun, path):
+    kept = load_file(path)
+    for name in self.streams:
+        if kept[name].ndim != 3 or kept[name].shape[1] != len(self.folds) or not kept[name].shape[2]:
+            raise ValueError  # `cached` makes them again
+    return kept
 
 # %% ../../nbs/features/head_run.ipynb #e1791508
 @patch
