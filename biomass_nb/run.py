@@ -554,7 +554,16 @@ def keep_oof(self:RunFolder,
     if path.exists() and isinstance(data, (str, Path)) and (Path(data)/'train.csv').is_file():
         try: self.training_photos(data)
         except DataError as e: warnings.warn(f'{e}; its errors are those on its own labels', DataWarning)
-    return cached(path, make, read_table, write_table)
+    return cached(path, make, lambda path: _check_oof(read_table(path), self.folds), write_table)
+
+def _check_oof(table, folds):
+    "A table of out-of-fold predictions. A `DataError` if it is not of these photos, or lacks numbers."
+    numbers = ['fold', *(kind + t for kind in ('', 'pred_', 'spread_') for t in TARGETS)]
+    wanted = {*numbers, 'image_id', 'State', 'Sampling_Date'}
+    if wanted <= {*table} and table.image_id.tolist() == folds.image_id.tolist() and \
+            np.isfinite(table[numbers].to_numpy(float)).all() and table.Sampling_Date.notna().all():
+        return table
+    raise DataError('the table of out-of-fold predictions is damaged')
 
 # %% ../nbs/02d_run.ipynb #5a05d6ea
 @patch
