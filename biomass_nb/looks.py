@@ -12,6 +12,7 @@ import numpy as np, torch
 from .core import DataError
 from .data import groups_of
 from .photos import PhotoStore
+from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -82,48 +83,63 @@ def sharpness(
     return finest - np.array(others)
 
 # %% ../nbs/01c_looks.ipynb #fe2119ee
-MARGIN, SLACK = 1.2, np.array([.1, .2])  # factor for the distance, steps for the sharpness
-
 class Looks:
     "Colours and sharpness of training photos, to compare others with."
     def __init__(self,
         known:dict, # As `standardise` gives it, with scale, the largest distance, and sharp (2,), the least
-    ): self.known = known
-
-    @classmethod
-    def fit(cls,
-        decoded:PhotoStore, # Where the photos are
-        df, # Training photos: key, image_id, State, Sampling_Date
-    ): # `Looks`
-        "Look at the training photos."
-        colours = torch.stack([_colours(decoded[k]) for k in df.key])
-        sharp = np.quantile([sharpness(decoded[k]) for k in df.key], 1 - LEVEL, axis=0) - SLACK
-        known = standardise(colours)
-        scale = MARGIN*np.quantile(distance(known, colours, other_sites(df)), LEVEL)
-        return cls(dict(known, scale=torch.tensor(scale), sharp=torch.tensor(sharp)))
-
-    def marks(self,
-        images, # (2, S, S, 3) uint8: the halves of a photo, of the size of the training photos
-    ): # List of sentences
-        "What tells a photo from the training photos."
-        far, sharp = distance(self.known, _colours(images)[None])[0], sharpness(images)
-        return (['its colours are unlike those of the training photos']*bool(far > self.known['scale'])
-                + ['less sharp than the training photos']*bool((sharp < self.known['sharp'].numpy()).any()))
+    ): self.known, self.compared = known, {}
 
     def save(self, path): save_file(self.known, path)
 
-    @classmethod
-    def load(cls, path):
-        "The looks in a file. Raise a `DataError` if it is damaged."
-        try:
-            known = load_file(path)
-            shapes = {k: tuple(v.shape) for k, v in known.items()} | dict(seen=tuple(known['seen'].shape[1:]))
-            if shapes == _SHAPES and all(v.isfinite().all() for v in known.values()): return cls(known)
-        except (SafetensorError, OSError, KeyError): pass
-        raise DataError(f'{path}: is damaged; remove it', 'run')
-
-_SHAPES = dict(seen=(33,), mean=(33,), std=(33,), scale=(), sharp=(2,))  # of `seen`, that of a row
-
+# %% ../nbs/01c_looks.ipynb #02af7ff5
 def _colours(images):
     "The colour statistics of a photo, (33,)."
     return ColourStatistics()(torch.tensor(images).permute(0, 3, 1, 2)/255).mean(0)
+
+# %% ../nbs/01c_looks.ipynb #b6b1df5a
+MARGIN, SLACK = 1.2, np.array([.1, .2])  # factor for the distance, steps for the sharpness
+
+@patch(cls_method=True)
+def fit(cls:Looks,
+    decoded:PhotoStore, # Where the photos are
+    df, # Training photos: key, image_id, State, Sampling_Date
+): # `Looks`
+    "Look at the training photos."
+    colours = torch.stack([_colours(decoded[k]) for k in df.key])
+    sharp = np.quantile([sharpness(decoded[k]) for k in df.key], 1 - LEVEL, axis=0) - SLACK
+    known = standardise(colours)
+    scale = MARGIN*np.quantile(distance(known, colours, other_sites(df)), LEVEL)
+    return cls(dict(known, scale=torch.tensor(scale), sharp=torch.tensor(sharp)))
+
+# %% ../nbs/01c_looks.ipynb #a911074e
+@patch
+def compare(self:Looks,
+    images, # (2, S, S, 3) uint8: the halves of a photo, of the size of the training photos
+): # List of sentences
+    "What tells a photo from the training photos."
+    far, sharp = distance(self.known, _colours(images)[None])[0], sharpness(images)
+    return (['its colours are unlike those of the training photos']*bool(far > self.known['scale'])
+            + ['less sharp than the training photos']*bool((sharp < self.known['sharp'].numpy()).any()))
+
+@patch
+def marks(self:Looks,
+    decoded:PhotoStore, # Where the photo is
+    key, # Of the photo in the store
+): # List of sentences
+    "As `compare`, once for each photo."
+    if key not in self.compared: self.compared[key] = self.compare(decoded[key])
+    return self.compared[key]
+
+# %% ../nbs/01c_looks.ipynb #14578d28
+_SHAPES = dict(seen=(33,), mean=(33,), std=(33,), scale=(), sharp=(2,))  # of `seen`, that of a row
+
+# %% ../nbs/01c_looks.ipynb #121467c4
+@patch(cls_method=True)
+def load(cls:Looks, path):
+    "The looks in a file. Raise a `DataError` if it is damaged."
+    try:
+        known = load_file(path)
+        shapes = {k: tuple(v.shape) for k, v in known.items()} | dict(seen=tuple(known['seen'].shape[1:]))
+        if shapes == _SHAPES and all(v.isfinite().all() for v in known.values()): return cls(known)
+    except (SafetensorError, OSError, KeyError): pass
+    raise DataError(f'{path}: is damaged; remove it', 'run')

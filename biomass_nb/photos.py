@@ -100,7 +100,7 @@ class PhotoStore:
         "What is odd about a photo in the store."
         try: seen = [self._note(key).read_text(encoding='utf-8')]
         except OSError: seen = []
-        return '; '.join(seen + (looks.marks(self[key]) if looks else []))
+        return '; '.join(seen + (looks.marks(self, key) if looks else []))
 
     def __contains__(self, key):
         "Whether the halves are there, whole."

@@ -10,6 +10,7 @@ __all__ = ['KINDS', 'Member', 'members', 'save_tensors', 'save_weights', 'read_m
 # %% ../nbs/02d_run.ipynb #73c02a5b
 import json, platform, re, warnings
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
@@ -191,6 +192,9 @@ def settings(self:RunFolder): # dict
     except TypeError as e: raise DataError(f'{path}: no config of a run ({e}); {_REMEDY}', 'run') from e
     except DataError as e: raise DataError(f"{path}: {str(e).removeprefix('config: ')}", 'run') from e
 
+
+
+# %% ../nbs/02d_run.ipynb #9511afc6
 @patch
 def _read(self:RunFolder, name, remedy, sound):
     "What a JSON file says. A `DataError` unless it is `sound`."
@@ -200,6 +204,9 @@ def _read(self:RunFolder, name, remedy, sound):
     if good: return res
     raise DataError(f'{self/name}: is damaged, or of another program; {remedy}', 'run')
 
+
+
+# %% ../nbs/02d_run.ipynb #2e7cc319
 @patch(as_prop=True)
 def trained_on(self:RunFolder): # dict: weights, start, mean, std, versions
     "What besides the photos decided about the models."
@@ -215,6 +222,9 @@ def summary(self:RunFolder): # dict
     sound = lambda o: np.isfinite([o['means'][t] for t in TARGETS]).all()
     return self._read('summary.json', 'finish the training first', sound)
 
+
+
+# %% ../nbs/02d_run.ipynb #95f8e1d5
 @patch(as_prop=True)
 def folds(self:RunFolder): # Table: image_id, State, Sampling_Date, fold, key, targets
     "The photos that the run was trained on."
@@ -239,7 +249,11 @@ def keep_looks(self:RunFolder):
 @patch(as_prop=True)
 def looks(self:RunFolder): # `Looks`; None if the run keeps none
     "How the training photos look."
-    return Looks.load(path) if (path := self/'looks.safetensors').exists() else None
+    path = self/'looks.safetensors'
+    return _read_looks(path, path.stat().st_mtime_ns) if path.exists() else None
+
+@lru_cache(8)
+def _read_looks(path, changed): return Looks.load(path)
 
 # %% ../nbs/02d_run.ipynb #7bb8b1ee
 def _setting_changes(old, new):

@@ -53,7 +53,8 @@ def _ask_chunk(run, photos, views, known):
         if not all(map(why_unreadable, photos)): raise
         grams = spread = np.full((len(photos), len(TARGETS)), np.nan)
     first, keys = getattr(run, 'runs', [run])[0], [photo_key(p) for p in photos]
-    note = [why_unreadable(p) if np.isnan(g[0]) else first.decoded.marks(k, first.looks)
+    decoded, looks = first.decoded, first.looks
+    note = [why_unreadable(p) if np.isnan(g[0]) else decoded.marks(k, looks)
             for p, k, g in zip(photos, keys, grams)]
     return dict(grams=grams, spread=spread, distance=far, note=np.array(note, dtype=str), key=np.array(keys))
 
