@@ -160,6 +160,6 @@ def copies(
 ): # (N,) int: the same number for photos that show the same picture
     "Number the pictures. A photo that was saved anew, resized or cropped a little is the same picture."
     from scipy.sparse.csgraph import connected_components
-    from scipy.spatial.distance import pdist, squareform
-    hashes = np.array(hashes)
-    return connected_components(squareform(pdist(hashes, 'hamming')*hashes.shape[1] < COPY))[1]
+    from sklearn.neighbors import radius_neighbors_graph
+    near = radius_neighbors_graph(np.array(hashes), (COPY - .5)/256, metric='hamming', include_self=True)
+    return connected_components(near)[1]
