@@ -79,7 +79,8 @@ def _run(f, parser, argv):
         except OSError as e:  # of the system: a name that is too long, a disk that fails
             sys.exit(f"error: {_one_line(f'{e.filename}: {e.strerror}' if e.filename else e)}")
         except MemoryError as e: sys.exit(f'error: more memory is needed than there is ({_one_line(e)})')
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as e:  # Python 3.11 may wrap it while a module is imported
+            if not isinstance(e.__cause__ or e, KeyboardInterrupt): raise
             print('interrupted; the same command goes on after the last finished step', file=sys.stderr)
             sys.exit(130)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 from .config import make_config
-from .core import check_name
+from .core import atomic_path, check_name
 from .data import TARGETS, find_photos, groups_of, mean_grams, read_test, read_train
 from .data import write_submission
 from .features.embed import extract
@@ -86,7 +86,7 @@ def run_demo(
     preds = run.predict(test.path, views)
     write_submission(out/'submission.csv', test.image_id, preds, data)
     axs = plot_predictions(test[list(TARGETS)], preds, test.State, 'test photos of other sites')
-    axs[0].figure.savefig(out/'predictions.png', dpi=110)
+    with atomic_path(out/'predictions.png') as part: axs[0].figure.savefig(part, format='png', dpi=110)
     train = run.training_photos(data)
     write_report([run], data=None if quick else data)  # photos and maps take time
     return demo_table(run, train, test, preds, frozen)

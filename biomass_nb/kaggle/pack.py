@@ -83,10 +83,12 @@ def upload_lines(
 # %% ../../nbs/kaggle/pack.ipynb #0918869a
 def _place(src, dst):
     "Put the file `src` at `dst`, without copying its bytes where the disk allows."
-    check_writable(dst).parent.mkdir(parents=True, exist_ok=True)
-    dst.unlink(missing_ok=True)
-    try: os.link(src.resolve(), dst)
-    except OSError:  # another disk, or one without links
+    check_writable(dst)
+    try:
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        dst.unlink(missing_ok=True)
+        os.link(src.resolve(), dst)
+    except OSError:  # another disk, one without links, or a full one
         with atomic_path(dst) as part: shutil.copy2(src, part)
 
 # %% ../../nbs/kaggle/pack.ipynb #824267f6
