@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from ..core import DataError, atomic_path, check_writable
 from ..data import COMPONENTS
+from ..decode import load_photo
 from .cuts import Paddocks
 from .grams import KG_HA
-from .means import counts, plot_widths
+from .means import counts, marked_unlike, paddocks_of, plot_widths
 from ..report.figures import COLOURS, panels, short
 from ..report.page import render
 from ..report.sections import Section
 from ..run import open_run
-from PIL import Image, ImageOps
 
 # %% ../../nbs/paddock/page.ipynb #34af37f6
 _SHOWN = {t: short(t) for t in (*COMPONENTS, 'Dry_Total_g')}
@@ -39,28 +39,26 @@ def paddock_summary(
     return numbers.join(wide[list(dict.fromkeys(names))])
 
 # %% ../../nbs/paddock/page.ipynb #3ed0f16f
-def _marked(table): return table.unlike.astype('boolean').fillna(False).to_numpy(bool)  # NaN: unknown
-
 def _line(table):
     "The numbers of some photos."
     kg = {f'{name}{end}': table[KG_HA[t]].agg(how) for t, name in _SHOWN.items()
           for end, how in (('_kg_ha', 'mean'), ('_sd', 'std'))}
-    return dict(photos=len(table), **kg, flagged=_marked(table).sum(), unreadable=table.GDM_g.isna().sum())
+    bad = dict(flagged=marked_unlike(table).sum(), unreadable=table.GDM_g.isna().sum())
+    return dict(photos=len(table), **kg, **bad)
 
 # %% ../../nbs/paddock/page.ipynb #0d7812d5
 def folder_summary(
     table, # As `predict_folder` gives it, or read back from its csv file
 ): # Table by first folder ('.' for none), and of all: photos, mean and sd in kg/ha, flagged, unreadable
     "Means and standard deviations over the photos of each folder."
-    place = table.photo.str.extract('(.+?)/')[0].fillna('.')
-    parts = *table.groupby(place), ('all', table)
+    parts = *table.groupby(paddocks_of(table.photo)), ('all', table)
     return pd.DataFrame({name: _line(part) for name, part in parts}).T.convert_dtypes()
 
 # %% ../../nbs/paddock/page.ipynb #7084a435
 def _choose(table, n):
     "The n rows to look at."
     table = table[table.GDM_g.notna()].sort_values('Dry_Total_g', ascending=False)
-    marked, ends = _marked(table), n//6
+    marked, ends = marked_unlike(table), n//6
     rest = table[~marked]
     flagged = table[marked].nlargest(max(n//3, n - len(rest)), 'distance')
     between = rest[ends:-ends or None]
@@ -71,9 +69,7 @@ def _choose(table, n):
 # %% ../../nbs/paddock/page.ipynb #c927e586
 def _thumbnail(path, side=320):
     "A small upright copy of a photo."
-    with Image.open(path) as im:
-        im.draft('RGB', (side, side))
-        im = ImageOps.exif_transpose(im).convert('RGB')
+    im = load_photo(path)
     im.thumbnail((side, side))
     return im
 
@@ -99,7 +95,7 @@ def contact_sheet(
     rows = _choose(table, n)
     if rows.empty: raise DataError(f'{folder}: no photo has grams, so there is nothing to show', 'photos')
     axs = panels(len(rows), width, 1.9, .66)
-    for ax, row, marked in zip(axs, rows.itertuples(), _marked(rows)):
+    for ax, row, marked in zip(axs, rows.itertuples(), marked_unlike(rows)):
         _show_photo(ax, Path(folder)/row.photo, row, marked)
     return axs
 
@@ -110,7 +106,7 @@ def plot_totals(
 ): # matplotlib axes
     "Totals in order, in kg/ha, with bounds if there are some. Photos unlike the training photos are crosses."
     t = table[table.GDM_g.notna()].sort_values('Dry_Total_g', ignore_index=True)
-    (ax,), kg, marked = panels(1, width, shape=2.8/width), t.Dry_Total_kg_ha, _marked(t)
+    (ax,), kg, marked = panels(1, width, shape=2.8/width), t.Dry_Total_kg_ha, marked_unlike(t)
     if 'Dry_Total_g_low' in t:
         per_gram = (kg/t.Dry_Total_g).median()
         ax.fill_between(t.index, per_gram*t.Dry_Total_g_low, per_gram*t.Dry_Total_g_high, color='.88', lw=0,
@@ -167,7 +163,7 @@ def _paddock_sections(found):
 # %% ../../nbs/paddock/page.ipynb #dfa79268
 def _figures(folder, table, summary, coverage, n):
     "Sections about all photos."
-    good, marked = table.GDM_g.notna().sum(), _marked(table).sum()
+    good, marked = table.GDM_g.notna().sum(), marked_unlike(table).sum()
     aim = coverage and f' The band shall hold the weighed total of {coverage:.0%} of the photos of new sites.'
     return [
         Section('By folder', 'The mean of all photos and, in brackets, their standard deviation (sd). It '
@@ -191,8 +187,8 @@ def _lists(table, unlike, odd, bad):
          'training photos than 99% of the photos of sites that were left out in training (distance 1). '
          'The 40 farthest are listed.', 'they look like pasture: the run does not know such pasture.',
          'distance', 'Dry_Total_g', 'note'),
-        (odd, 'Odd shapes', f'{len(odd)} photos are not about twice as wide as high.',
-         'more than the quadrat is in the picture.', 'note'),
+        (odd, 'Odd photos', f'{len(odd)} photos look odd, or are copies of others. The note says why.',
+         'the grams of these photos may mean nothing.', 'Dry_Total_g', 'note'),
         (bad, 'Unreadable', f'{len(bad)} photos have no grams.', '', 'note'))
     return [Section(title, shows, sign, table=rows.set_index('photo')[facts].head(40).rename_axis(None))
             for rows, title, shows, sign, *facts in lists if len(rows)]
@@ -222,7 +218,7 @@ def write_folder_report(
 ): # The path written
     "Report on a folder of photos: one HTML file that opens anywhere."
     out, summary, bad = check_writable(out), folder_summary(table), table[table.GDM_g.isna()]
-    unlike = table[_marked(table)].sort_values('distance', ascending=False)
+    unlike = table[marked_unlike(table)].sort_values('distance', ascending=False)
     odd = table[table.GDM_g.notna() & table.note.fillna('').ne('')]
     sections = [*(_paddock_sections(found) if found else ()), *_figures(folder, table, summary, coverage, n),
                 *_lists(table, unlike, odd, bad)]
