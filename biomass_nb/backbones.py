@@ -8,7 +8,6 @@ __all__ = ['backbone_config', 'train_multi_backbone']
 # %% ../nbs/03a_backbones.ipynb #f212af4c
 import gc, textwrap, warnings
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pandas as pd, torch
 from .config import BACKBONES, TrainConfig

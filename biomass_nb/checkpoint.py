@@ -16,7 +16,7 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.torch_core import get_model, rank_distrib
 from fastcore.basics import patch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 # %% ../nbs/02e_checkpoint.ipynb #3fc60bbc
 class KeepWeights(TrackerCallback):

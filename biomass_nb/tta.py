@@ -8,7 +8,7 @@ __all__ = ['predict_run', 'predict_within']
 # %% ../nbs/04_tta.ipynb #e543da23
 import numpy as np
 from .core import Budget
-from .data import COMPONENTS, TARGETS, add_sums
+from .data import COMPONENTS, add_sums
 from .run import Run, open_run
 from .views import VIEWS, AskViews, View
 

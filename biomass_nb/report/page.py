@@ -9,7 +9,7 @@ __all__ = ['STYLE', 'TEMPLATE', 'picture', 'render', 'write_report']
 import base64, io
 from pathlib import Path
 
-import numpy as np, pandas as pd
+import numpy as np
 from .. import __version__
 from ..blend import Blend
 from ..core import DataError, atomic_path, check_writable
