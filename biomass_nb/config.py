@@ -56,13 +56,14 @@ class _Checked:
 class TrainConfig(_Checked):
     "Everything that decides about a run."
     # what is trained
-    backbone: str = _option('vit_large_patch16_dinov3_qkvb', 'A timm model')
+    backbone: str = _option('vit_large_patch16_dinov3_qkvb', 'The network that sees a half: a timm model')
     weights: str = _option('', 'Pretrained weights: file, folder, or random; empty: an installed package')
     start: str = _option('', 'Run folder whose models are trained on, with the same folds; empty: begin anew')
     img_size: int = _option(512, 'Side of a half in pixels', low=1, high=2048)
     stream: str = _option('halves', 'The backbone sees halves or the whole', names='model_film.STREAMS')
-    head: str = _option('film', 'film, concat, density, or half_density', names='model_film.HEADS')
-    dropout: float = _option(.1, 'Before the heads and within them', low=0, below=1)
+    head: str = _option('film', 'From features to grams: film, concat, density, half_density',
+                        names='model_film.HEADS')
+    dropout: float = _option(.1, 'Rate of dropout before and within the heads', low=0, below=1)
     fit_heads: bool = _option(False, 'Start the heads at the training means, in units of the training spread')
     ridge: float = _option(0., 'Penalty of the ridge regression that starts a head', low=0, high=1e6)
     frozen: int = _option(0, 'Stages of the backbone that are never trained', low=0, high=99)
@@ -72,16 +73,16 @@ class TrainConfig(_Checked):
     n_folds: int = _option(5, 'Folds by State and Sampling_Date; 0 trains on all photos', low=0, high=1000)
     leaky: bool = _option(False, 'Split photos instead of sites: the wrong way, for the lesson')
     n_seeds: int = _option(1, 'Models per fold, which differ by their seed alone', low=1, high=1000)
-    seed: int = _option(42, 'Of folds, weights, order and augmentation', low=0, high=2**31)
+    seed: int = _option(42, 'Random seed of folds, weights, order, augmentation', low=0, high=2**31)
     tfms: str = _option('light', 'Augmentation: none, colour, light, heavy', names='photos.TFMS')
     mix: float = _option(0., 'Probability of MixUp or CutMix in a batch', low=0, high=1)
     mixup: float = _option(.4, "Alpha of MixUp's beta distribution; 0: CutMix alone", low=0, high=100)
     cutmix: float = _option(1., "Alpha of CutMix's beta distribution; 0: MixUp alone", low=0, high=100)
-    loss: str = _option('mse', 'mse, weighted_mse, huber:delta=5, smooth_l1, r2, …', names='losses.LOSSES')
+    loss: str = _option('mse', 'Loss: mse, weighted_mse, huber:delta=5, r2, …', names='losses.LOSSES')
     intervals: float = _option(0., 'Weight of the classification into 7 intervals', low=0, high=1e4)
     metadata: float = _option(0., 'Weight of the auxiliary NDVI, height, species and state', low=0, high=1e4)
     # how
-    epochs: int = _option(15, 'Epochs of training', low=1, high=100_000)
+    epochs: int = _option(15, 'Epochs: passes over the training photos', low=1, high=100_000)
     bs: int = _option(8, 'Quadrats in a batch, over all processes', low=1, high=4_096)
     accumulate: int = _option(1, 'Batches for one step of the optimizer', low=1, high=4_096)
     lr: float = _option(1e-4, 'Learning rate of FiLM and heads', low=0, high=1e9)

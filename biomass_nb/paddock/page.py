@@ -19,6 +19,7 @@ from .means import counts, marked_unlike, paddocks_of, plot_widths
 from ..report.figures import COLOURS, panels, short
 from ..report.page import render
 from ..report.sections import Section
+from ..report.verdict import Finding
 from ..run import open_run
 
 # %% ../../nbs/paddock/page.ipynb #34af37f6
@@ -195,16 +196,18 @@ def _lists(table, unlike, odd, bad):
 
 # %% ../../nbs/paddock/page.ipynb #7021b9c1
 def _findings(table, unlike, bad, found):
-    "Sentences that the reader must not miss."
+    "`Finding`s, which the reader must not miss."
+    of = f'of {len(table)} photos'
+    if len(unlike):
+        yield Finding('wrong', f'{len(unlike)} {of} are unlike the training photos; their grams, and their '
+                               'intervals, are not to be trusted.')
+    if len(bad): yield Finding('weak', f'{len(bad)} {of} cannot be used.')
     if found is not None and len(out := table.photo[~counts(table)]):
         named = ', '.join(out[:8]) + (', …' if len(out) > 8 else '')
-        yield f'{len(out)} of {len(table)} photos are left out of the means: {named}.'
-    if len(bad): yield f'{len(bad)} of {len(table)} photos cannot be used.'
-    if len(unlike):
-        yield (f'{len(unlike)} of {len(table)} photos are unlike the training photos; their grams, and their '
-               'intervals, are not to be trusted.')
+        yield Finding('note', f'{len(out)} {of} are left out of the means: {named}.')
     if table.unlike.isna().sum() > len(bad):
-        yield 'Nothing is known of the training photos, so photos unlike them are not marked.'
+        yield Finding('note', 'Nothing is known of the training photos, so photos unlike them are not '
+                              'marked.')
 
 # %% ../../nbs/paddock/page.ipynb #d45b0fec
 def write_folder_report(
