@@ -61,8 +61,7 @@ class TrainConfig(_Checked):
     start: str = _option('', 'Run folder whose models are trained on, with the same folds; empty: begin anew')
     img_size: int = _option(512, 'Side of a half in pixels', low=1, high=2048)
     stream: str = _option('halves', 'The backbone sees halves or the whole', names='model_film.STREAMS')
-    head: str = _option('film', 'From features to grams: film, concat, density, half_density',
-                        names='model_film.HEADS')
+    head: str = _option('film', 'Head: film, concat, density, half_density', names='model_film.HEADS')
     dropout: float = _option(.1, 'Rate of dropout before and within the heads', low=0, below=1)
     fit_heads: bool = _option(False, 'Start the heads at the training means, in units of the training spread')
     ridge: float = _option(0., 'Penalty of the ridge regression that starts a head', low=0, high=1e6)

@@ -63,7 +63,7 @@ picture img { width: 100%; height: auto; margin-top: .6rem }
 .table { overflow-x: auto; overflow-wrap: normal }
 table { border-collapse: collapse; font-size: .85rem; margin-top: .6rem; font-variant-numeric: tabular-nums }
 th, td { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-td:last-child, thead th { white-space: normal }  #settings td:last-child { text-align: left }
+td:last-child, thead th { white-space: normal }  #settings :is(td, th):last-child { text-align: left }
 th:first-child { text-align: left; padding-left: 0 }
 footer { padding: 1rem 0; font-size: .85rem }
 @media (max-width: 640px) { nav ol { columns: 1 } body { padding: .8rem } }

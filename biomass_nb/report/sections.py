@@ -98,11 +98,11 @@ def score_section(
     return dict(
         shows='The weighted R² is 1 for perfect predictions. It is about 0 for guessing the mean, and '
               f'{weighted_r2(r.y, 0*r.y):.2f} here for guessing 0 g everywhere. Each photo is predicted by '
-              f'models that have not seen it. The score stands beside those of guesses that use no photo{also}. '
-              'The lines are 95% intervals: if other sites had been visited, the score would be somewhere '
-              'there. In the table, GDM is green dry matter: green + clover. RMSE, the root of the mean '
-              'squared error, is the typical error of one quadrat. Grams (g) are dry matter of a quadrat; the '
-              'true ones are those that were cut, dried and weighed.',
+              'models that have not seen it. The score stands beside those of guesses that use no '
+              f'photo{also}. The lines are 95% intervals: if other sites had been visited, the score would '
+              'be somewhere there. In the table, GDM is green dry matter: green + clover. RMSE, the root of '
+              'the mean squared error, is the typical error of one quadrat. Grams (g) are dry matter of a '
+              'quadrat; the true ones are those that were cut, dried and weighed.',
         bad="the model's interval reaches the guesses, or a target is not clearly better than its mean.",
         **_scored(r, {r.name: r.preds, **guesses}, r.name), table=_target_table(r))
 
