@@ -40,8 +40,9 @@ def make_photos(folder, n):
 
 
 def command(o, folder, out):
-    return [sys.executable, '-W', 'ignore', '-c', 'from biomass_nb.cli import biomass_photos; biomass_photos()',
-            '--photos', folder, '--run', o.run, '--data', example_data(), '--out', out, '--tta', 'none']
+    code = 'from biomass_nb.cli import biomass_photos; biomass_photos()'
+    return [sys.executable, '-W', 'ignore', '-c', code, '--photos', folder, '--run', o.run, '--data',
+            example_data(), '--out', out, '--tta', 'none']
 
 
 def sizes(folder):

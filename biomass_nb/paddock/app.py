@@ -342,7 +342,8 @@ def serve_app(
                    max_file_size='1gb', css=_STYLE, enable_monitoring=False, run_history=False,
                    footer_links=[], ssr_mode=False, mcp_server=False)
     except OSError as e:
-        raise DataError(f'{host}:{port}: cannot be served, it may be in use; choose another port', 'port') from e
+        raise DataError(f'{host}:{port}: cannot be served, it may be in use; choose another port',
+                        'port') from e
     finally:
         if block: shutil.rmtree(home, ignore_errors=True)
     return app
