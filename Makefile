@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test readme wheel-test clean
+.PHONY: demo test readme browser-test wheel-test clean
 
 demo: $(VENV)/ready
 	$(BIN)/biomass_demo --out demo
@@ -13,6 +13,9 @@ test: $(VENV)/ready
 
 readme: $(VENV)/ready  ## README.md from nbs/index.ipynb
 	$(BIN)/python .ci/readme.py
+
+browser-test: $(VENV)/ready  ## The page of `biomass_app` in Debian's chromium
+	$(BIN)/python .ci/browser.py
 
 wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and without nbdev
 	rm -rf dist .venv-wheel

@@ -1,6 +1,6 @@
-"""README.md, and the drawing in CONTRIBUTING.md, from nbs/index.ipynb.
+"""README.md from nbs/index.ipynb.
 
-    python .ci/readme.py     # writes them
+    python .ci/readme.py     # writes it and its pictures
 """
 import re
 from pathlib import Path
@@ -46,17 +46,10 @@ def render(notebook):
     return re.sub(r'\n{3,}', '\n\n', body).strip() + '\n', pictures
 
 
-def fence(kind): return re.compile(rf'(^```{re.escape(kind)}\n)(.*?)(^```$)', re.M | re.S)
-
-
 def wanted():
     "{path: content} of all files that nbs/index.ipynb gives."
     body, pictures = render(ROOT/'nbs'/'index.ipynb')
     files = {'README.md': body.encode(), **{f'README_files/{name}': data for name, data in pictures.items()}}
-    drawing = fence('mermaid').search(body)[2]
-    for name, kind in (('CONTRIBUTING.md', 'mermaid'), ('nbs/contributing.qmd', '{mermaid}')):
-        text = fence(kind).sub(lambda m: m[1] + drawing + m[3], (ROOT/name).read_text())
-        files[name] = text.encode()
     return {ROOT/name: content for name, content in files.items()}
 
 

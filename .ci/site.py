@@ -1,4 +1,4 @@
-"""The pages of the site without Quarto: links, anchors, alt texts, callouts, symbols, sidebar and drawing.
+"""The pages of the site without Quarto: links, anchors, alt texts, symbols, tables, widths, sidebar, drawing.
 
     python .ci/site.py
 
@@ -29,6 +29,11 @@ CALLOUTS = ('note', 'tip', 'warning', 'important', 'caution')
 # Functions whose names are ordinary words too: in backticks these may mean a column or an argument.
 NO_SYMBOLS = {'answer', 'command', 'coverage', 'members', 'pack', 'panels', 'picture', 'progress', 'render',
               'repeated', 'resolve', 'short'}
+WIDTH = 110        # characters of a line of code
+CHARACTER = .602   # width of a character, of the size of its font: Menlo, SF Mono, DejaVu Sans Mono
+PADDING = 14       # px, at the sides of a block of code
+SCROLLBAR = 15     # px
+UNDRAWN = 'Results and development'   # the section of the sidebar that is not in the drawing
 MD = mistune.create_markdown(renderer=None, plugins=['table', 'strikethrough', 'math'])
 FENCE = re.compile(r'^ {0,3}(`{3,}|~{3,})')
 
@@ -199,8 +204,9 @@ def file_problem(site, url, anchor, file):
 def address(site, url, page):
     "The address below the site of a relative link on a page; or a problem."
     if not url: return page.url
-    parts = []
-    for part in (PurePosixPath(page.name).parent/url.split('?')[0]).parts:
+    parts, url = [], url.split('?')[0]
+    path = PurePosixPath(url[1:]) if url.startswith('/') else PurePosixPath(page.name).parent/url
+    for part in path.parts:
         if part == '..' and not parts:
             return 'leads out of the site', f'write the address {GITHUB}/blob/main/…'
         parts = parts[:-1] if part == '..' else [*parts, part]
@@ -288,6 +294,9 @@ def sidebar(site):
                 yield name, o, 'no such page in the navbar', 'mend it'
         texts = [text for text in footer.values() if isinstance(text, str)]
         for target, words, _ in (link for text in texts for link in links(text)):
+            if not re.match(r'/|\w+:', target):
+                todo = f'write /{target}: every page has this line, in whatever folder'
+                yield name, 'page-footer', f'[{words}]({target}) leads nowhere from a page in a folder', todo
             if wrong := target_problem(site, target, page=site.pages['index.ipynb']):
                 yield name, 'page-footer', f'[{words}]({target}) {wrong[0]}', wrong[1]
 
@@ -406,6 +415,52 @@ def figures(site):
             yield p.name, c['id'], f'{pictures} figures, not as many alt texts', '#| fig-alt: ["…", "…"]'
 
 
+def visible(cell):
+    "The code that a reader of the page sees."
+    source = joined(cell['source'])
+    return '' if re.search(r'^#\| *(?:echo|include): *false', source, re.M) else source
+
+
+def references(site):
+    "What show_doc gives: classes as classes, no links in code, no empty types, every parameter told."
+    for p, c in ((p, c) for p in site.pages.values() for c in p.code):
+        shown = [joined(o.get('data', {}).get('text/markdown', '')) for o in c['outputs']]
+        for text in shown if 'show_doc(' in joined(c['source']) else ():
+            name = (re.search(r'^#+ (.*)', text, re.M) or ['', '?'])[1]
+            code = fenced('python', text) or ''
+            todo = 'settings.ini names biomass_nb.docs.Reference as renderer'
+            if code.startswith('def '): yield p.name, name, 'is shown with def and without a table', todo
+            if re.search(r'\]\(http', code): yield p.name, name, 'has raw links in its signature', todo
+            if 'NoneType' in text: yield p.name, name, 'has the type NoneType', todo
+            if re.match(r'class \w+(\(\w+\))?$', code.strip()): continue   # fields may speak
+            rows = re.findall(r'^\| <code>(.*?)</code> .*?\| ([^|]*) ?\|$', text, re.M)
+            for o in (o for o, meaning in rows if not meaning.strip() or '| meaning |' not in text):
+                yield p.name, name, f'says nothing about {o}', 'give it a comment'
+
+
+def columns(site):
+    "A line of code fits the column, in a window of 1280 px. Widths are those of Quarto's floating sidebar."
+    grid = ((read_yaml(site.proc/'_quarto.yml').get('format') or {}).get('html') or {}).get('grid') or {}
+    number = lambda key, default: float(re.match(r'[\d.]+', str(grid.get(key, default)))[0])
+    gutter = 17*number('gutter-width', 1.5)   # given in rem or em
+    body = min(1280 - SCROLLBAR - number('sidebar-width', 250) - number('margin-width', 250) - 4*gutter,
+               number('body-width', 800) - 2*gutter)
+    css = (site.proc/'styles.css').read_text() if (site.proc/'styles.css').is_file() else ''
+    size = re.search(r'^pre\b[^{]*\{[^}]*font-size: ([\d.]+)px', css, re.M)
+    fits = int((body - PADDING)/(CHARACTER*float(size[1] if size else 14.9)))
+    todo = 'mend grid in _quarto.yml, or the size of code in styles.css'
+    if fits < WIDTH: yield '_quarto.yml', 'grid', f'{fits} characters of code fit, not {WIDTH}', todo
+    for p, c in ((p, c) for p in site.pages.values() for c in p.code):
+        if (longest := max(map(len, visible(c).split('\n')))) > WIDTH:
+            yield p.name, c['id'], f'a line of {longest} characters is cut', f'break it at {WIDTH}'
+
+
+def neighbours(site):
+    "Each page leads to the one before and the one after it."
+    if not (read_yaml(site.proc/'_quarto.yml').get('website') or {}).get('page-navigation'):
+        yield '_quarto.yml', 'website', 'pages have no previous and next', 'write page-navigation: true'
+
+
 def formats(site):
     "Drawings are made by the reader's browser, so html is the only format."
     if others := set(read_yaml(site.proc/'_quarto.yml').get('format') or {}) - {'html'}:
@@ -423,30 +478,31 @@ def below(imports, notebook):
     return found
 
 
+def sections(site):
+    "{title: notebooks} of the sidebar."
+    bar = (read_yaml(site.proc/'sidebar.yml').get('website') or {}).get('sidebar') or {}
+    tree = bar.get('contents') or []
+    found = {o['section']: entries(o['contents']) for o in tree if isinstance(o, dict) and 'section' in o}
+    return {title: {o.rpartition('.')[0] for o in pages} for title, pages in found.items()}
+
+
 def drawing(site):
-    "The flow of the notebooks is drawn once, shown in four places, and has no arrow against the imports."
+    "The wings are drawn once, as the sidebar has them, and no arrow is against the imports."
     texts = (text for _, text in site.pages['index.ipynb'].texts)
     source = next(filter(None, (fenced('{mermaid}', text) for text in texts)), None)
     if not source:
         yield 'index.ipynb', 'page', 'no drawing', 'write a fence of {mermaid}'
         return
-    for name in ('README.md', 'CONTRIBUTING.md', 'nbs/contributing.qmd'):
-        kind = '{mermaid}' if name.endswith('.qmd') else 'mermaid'
-        copy = fenced(kind, (site.root/name).read_text() if (site.root/name).is_file() else '')
-        if copy != source: yield name, 'drawing', 'not the drawing of nbs/index.ipynb', 'run make readme'
+    if fenced('mermaid', (site.root/'README.md').read_text()) != source:
+        yield 'README.md', 'drawing', 'not the drawing of nbs/index.ipynb', 'run make readme'
 
-    known = {p.rpartition('.')[0] for p in site.pages} | set(site.imports)
-    def meant(name):
-        "A name below a box is a notebook's path, its last part, or a whole folder, `report/`."
-        if name.endswith('/'): return {o for o in known if o.startswith(name)}
-        return {o for o in known if name in (o, o.rpartition('/')[2])}
-    written = re.findall(r'(\w+)\["[^"]*?<br/>([^"]*)"', source)
-    boxes = {box: re.findall(r'[\w/]+', names) for box, names in written}
-    for name in sorted({name for names in boxes.values() for name in names}):
-        if not meant(name): yield 'index.ipynb', 'drawing', f'{name} is no notebook', 'take it out'
-    boxes = {box: set().union(*map(meant, names)) for box, names in boxes.items()}
-    for o in sorted(set(site.imports) - set().union(*boxes.values())):
-        yield 'index.ipynb', 'drawing', f'{o} is not in it', 'draw it in nbs/index.ipynb and run make readme'
+    listed, titles = sections(site), dict(re.findall(r'(\w+)\["([^"]*)"\]', source))
+    for title in titles.values():
+        if title in listed: continue
+        yield 'index.ipynb', 'drawing', f'{title} is no section of the sidebar', 'mend it'
+    boxes = {box: listed.get(title, set()) for box, title in titles.items()}
+    for o in sorted(set(site.imports) - set().union(*boxes.values()) - listed.get(UNDRAWN, set())):
+        yield 'index.ipynb', 'drawing', f'{o} is in no box', 'put it into a drawn section of the sidebar'
 
     declared = set(re.findall(r'(\w+)\(?\[', source))
     for line in (line for line in source.splitlines() if '-->' in line):
@@ -459,7 +515,7 @@ def drawing(site):
 
 
 CHECKS = (front_matter, openings, sidebar, internal_links, repository_links, symbols, mentions, callouts,
-          figures, formats, drawing)
+          figures, references, columns, neighbours, formats, drawing)
 
 
 def check(*site):

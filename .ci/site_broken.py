@@ -7,9 +7,9 @@ SITE = 'https://biomass-nb.github.io/biomass_nb'
 GITHUB = 'https://github.com/biomass-nb/biomass_nb'
 
 DRAWING = '''flowchart TD
-  a["tables<br/>00_data"]
-  b["wing<br/>wing/leaf"]
-  c["home<br/>index"]
+  a["Tables"]
+  b["Wing"]
+  c["Home"]
   a --> b --> c
 '''
 FRONT = '---\ntitle: {}\ndescription: d\noutput-file: {}.html\n---'
@@ -32,12 +32,24 @@ LEAF = f"""## Veins
 
 [data](../00_data.ipynb#grams), [`leaf`]({SITE}/wing/leaf.html#leaf) and ![a hill](../hill.png).
 """
-SHOWN = f'---\n\n[source]({GITHUB}/blob/main/lib/{{}}.py#L1)\n\n### {{}}\n\n```python\ndef f()\n```'
+SHOWN = (f'---\n\n[source]({GITHUB}/blob/main/lib/{{}}.py#L1)\n\n### {{}}\n\n```python\nf(x)\n```\n\n'
+         '| name | meaning |\n| --- | --- |\n| <code>x</code> | A number |')
 QUARTO = '''
-format: {html: {toc: true}}
+format:
+  html:
+    toc: true
+    grid: {sidebar-width: 200px, body-width: 860px, margin-width: 180px, gutter-width: 1rem}
 website:
+  page-navigation: true
   navbar: {right: [{href: about.qmd, text: about}, {href: "https://example.org", text: x}]}
-  page-footer: {left: "[a](about.qmd)"}
+  page-footer: {left: "[a](/about.qmd)"}
+'''
+SIDEBAR = '''website:
+  sidebar:
+    contents:
+      - {section: Home, contents: [index.ipynb]}
+      - {section: Tables, contents: [00_data.ipynb]}
+      - {section: Wing, contents: [{href: wing/leaf.ipynb, text: a leaf}, about.qmd]}
 '''
 SYMBOLS = {'lib.data': {'lib.data.grams': ('data.html#grams', '')},
            'lib.wing.leaf': {'lib.wing.leaf.leaf': ('wing/leaf.html#leaf', '')},
@@ -66,14 +78,12 @@ def small_site():
                                  documented('wing/leaf', 'leaf')],
         'proc/about.qmd': '---\ntitle: t\ndescription: d\n---\n\n{{< include ../CONTRIBUTING.md >}}\n',
         'proc/hill.png': '',
-        'proc/sidebar.yml': 'website: {sidebar: {contents: [index.ipynb, {section: S, contents: '
-                            '[00_data.ipynb, wing/leaf.ipynb, about.qmd]}]}}',
+        'proc/sidebar.yml': SIDEBAR,
         'proc/_quarto.yml': QUARTO,
+        'proc/styles.css': 'pre, pre > code { font-size: 12px; }',
         'nbs/index.ipynb': opening('home'), 'nbs/00_data.ipynb': opening('data'),
         'nbs/wing/leaf.ipynb': opening('leaf'),
-        'nbs/contributing.qmd': f'```{{mermaid}}\n{DRAWING}```\n',
-        'CONTRIBUTING.md': f'# Help\n\n[below](#below) [site]({SITE}/index.html#chosen)\n\n## Below\n\n'
-                           f'```mermaid\n{DRAWING}```\n',
+        'CONTRIBUTING.md': f'# Help\n\n[below](#below) [site]({SITE}/index.html#chosen)\n\n## Below\n',
         'README.md': f'# R\n\n[data]({SITE}/data.html#grams) [help](CONTRIBUTING.md#below)\n\n'
                      f'```mermaid\n{DRAWING}```\n',
         'kaggle/k/k.ipynb': f'see {SITE}/data.html.',
@@ -109,6 +119,11 @@ FAULTS = {   # file: what is replaced, by what, what has to be found
         (LINK, f'[{LINK}](index.ipynb)', 'a link within a link'),
         (LINK, '`grams()`', '`grams` is no link'),
         ('### grams', '### gram', 'exported but not documented'),
+        ('\nf(x)', '\ndef f(x)', 'is shown with def'),
+        ('f(x)', f'f(x) # [`grams`]({SITE}/data.html#grams)', 'raw links in its signature'),
+        ('A number', '`NoneType`', 'has the type NoneType'),
+        ('A number', '', 'says nothing about x'),
+        ('plot()', f"plot({'1, '*40})", 'characters is cut'),
         ('\nA note.\n:::', '\nA note.\n', 'is never closed'),
         ('::: {.callout-note}', '', 'a ::: that closes nothing'),
         ('.callout-note', '.callout-notes', 'is no callout'),
@@ -132,9 +147,9 @@ FAULTS = {   # file: what is replaced, by what, what has to be found
         ('a --> b', 'b --> a', 'b imports 00_data'),
         ('a --> b --> c', 'c --> a', 'c imports 00_data'),
         ('a --> b', 'a --> d', 'no such node'),
-        ('<br/>00_data', '<br/>index', '00_data is not in it'),
-        ('<br/>wing/leaf', '<br/>index', 'wing/leaf is not in it'),
-        ('<br/>index', '<br/>other', 'other is no notebook'),
+        ('"Tables"', '"Home"', '00_data is in no box'),
+        ('"Wing"', '"Home"', 'wing/leaf is in no box'),
+        ('"Home"', '"House"', 'House is no section'),
         ('```{mermaid}', '```', 'no drawing')],
     'proc/about.qmd': [
         ('title: t\n', '', 'no title'),
@@ -143,15 +158,19 @@ FAULTS = {   # file: what is replaced, by what, what has to be found
         ('about.qmd', 'other.qmd', 'no such page'),
         (', about.qmd', '', 'not in the sidebar'),
         ('wing/leaf.ipynb', 'leaf.ipynb', 'not in the sidebar'),
-        ('about.qmd', 'about.qmd, index.ipynb', 'is there twice')],
+        ('about.qmd', 'about.qmd, index.ipynb', 'is there twice'),
+        ('section: Wing', 'section: Feather', 'wing/leaf is in no box')],
     'proc/_quarto.yml': [
         ('about.qmd', 'gone.qmd', 'no such page in the navbar'),
-        ('toc: true}', 'toc: true}, commonmark: default', 'draws with a browser'),
-        ('[a](about.qmd)', '[a](gone.qmd)', 'leads to a page that is not there')],
+        ('  html:', '  commonmark: default\n  html:', 'draws with a browser'),
+        ('/about.qmd', '/gone.qmd', 'leads to a page that is not there'),
+        ('/about.qmd', 'about.qmd', 'leads nowhere from a page in a folder'),
+        ('page-navigation: true', 'page-navigation: false', 'no previous and next'),
+        ('860px', '800px', 'characters of code fit'),
+        ('180px', '250px', 'characters of code fit')],
+    'proc/styles.css': [('12px', '14px', 'characters of code fit')],
     'nbs/00_data.ipynb': [('> d', '> d\n\nAn opening.', '"An opening.…" is not on the site')],
-    'nbs/contributing.qmd': [('tables', 'photos', 'not the drawing')],
     'CONTRIBUTING.md': [
-        ('tables', 'photos', 'not the drawing'),
         ('#below', '#above', 'has no heading #above'),
         ('(#below)', '(README.md)', 'leads to a file that is not there')],
     'README.md': [
@@ -159,7 +178,7 @@ FAULTS = {   # file: what is replaced, by what, what has to be found
         ('data.html', '00_data.html', 'the page is data.html'),
         ('CONTRIBUTING.md#below', 'CONTRIBUTING.md#above', 'has no heading #above'),
         ('CONTRIBUTING.md', 'HELP.md', 'leads to a file that the repository has not'),
-        ('tables', 'photos', 'not the drawing')],
+        ('Tables', 'Photos', 'not the drawing')],
     'kaggle/k/k.ipynb': [('/data.html', '/00_data.html', 'the page is data.html')],
     'syms.json': [
         ('lib.home.chosen', 'lib.home.grams', 'lib.data exports this name too'),

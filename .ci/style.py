@@ -13,7 +13,7 @@ LONG_CELL = 45   # lines of an exported cell
 # Folders of the library, and which of the others each may import
 WINGS = dict(features=(), report=('features',), paddock=('features', 'report'), kaggle=(),
              share=('report', 'kaggle'))
-LAST = ('demo', 'cli')   # after the wings, in this order
+LAST = ('demo', 'cli', 'docs')   # after the wings, in this order
 CLOCK = ('time.time', 'time.perf_counter', 'time.monotonic', 'datetime.now', 'datetime.utcnow', 'date.today')
 
 

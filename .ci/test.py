@@ -61,7 +61,7 @@ def export_changes_nothing():
 
 
 def readme_agrees():
-    "README.md and the drawings are what nbs/index.ipynb gives."
+    "README.md is what nbs/index.ipynb gives."
     for path in script('readme').differing(): yield f'{path}: not what nbs/index.ipynb gives; run make readme'
 
 
@@ -79,7 +79,7 @@ def outputs_are_presentable():
 
 
 def site_is_sound():
-    "Links, anchors, alt texts, callouts, symbols, sidebar and drawing of the site; first, faults are found."
+    "Links, alt texts, symbols, tables, widths, sidebar and drawing of the site; first, faults are found."
     yield from script('site').main()
 
 

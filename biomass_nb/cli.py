@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FLAGS', 'make_parser', 'command', 'biomass_demo', 'biomass_synth', 'biomass_check', 'biomass_train', 'biomass_pseudo',
-           'biomass_predict', 'biomass_photos', 'biomass_ensemble', 'biomass_report', 'biomass_embed',
+           'biomass_predict', 'biomass_photos', 'biomass_app', 'biomass_ensemble', 'biomass_report', 'biomass_embed',
            'biomass_weights', 'biomass_export', 'biomass_pack']
 
 # %% ../nbs/cli.ipynb #915e564c
@@ -248,24 +248,18 @@ def biomass_predict(
     _write(out, data, df, run.fill_bad(preds), bounds, coverage)
 
 # %% ../nbs/cli.ipynb #95d55d9f
-def _tell_paddocks(run, table, out, places, weighed, clip, views, data, coverage, area):
-    "Write and print the means of paddocks. Without knowledge of errors: the means over folders, and None."
-    from biomass_nb.data import write_table
-    from biomass_nb.paddock.cuts import measure_paddocks
-    from biomass_nb.paddock.means import run_errors
+def _tell_folder(res, coverage, intervals):
+    "Print what is known of a folder of photos, and where it was written."
     from biomass_nb.paddock.page import folder_summary, paddock_summary
-    try: errors = run_errors(run, views, data)
-    except DataError as e:
-        if weighed is not None or clip: raise
-        warnings.warn(f'{e}; so the means of paddocks have no interval', DataWarning)
-        return print(f'{folder_summary(table).round(0).to_string()}\n')
-    found = measure_paddocks(table, errors, places, weighed, clip, coverage, area)
-    path = f'{os.path.splitext(out)[0]}_paddocks.csv'
-    write_table(path, found.means)
-    print(f'{paddock_summary(found).to_string()}\n\n{path}: the intervals shall hold the true mean of '
-          f'{coverage:.0%} of new paddocks')
-    if clip: print(f'cut next:\n{found.clip.to_string(index=False)}')
-    return found
+    table = paddock_summary(res.found) if res.found else folder_summary(res.table).round(0)
+    print(f'{table.to_string()}\n')
+    if res.found and res.found.clip is not None:
+        print(f'cut next:\n{res.found.clip.to_string(index=False)}\n')
+    bounds = f'; intervals shall cover {coverage:.0%} of the photos of new sites' if intervals else ''
+    says = dict(grams=f'{len(res.table)} photos{bounds}',
+                paddocks=f'the intervals shall hold the true mean of {coverage:.0%} of new paddocks',
+                geojson='the places of the photos', report='the report')
+    for kind, path in res.files.items(): print(f'{path}: {says[kind]}')
 
 # %% ../nbs/cli.ipynb #1cb32398
 @command
@@ -281,30 +275,40 @@ def biomass_photos(
     paddocks:str=None, # A csv file with the columns photo and paddock; default: folders are paddocks
     cuts:str=None, # A csv file of cut and weighed quadrats: photo, Dry_Green_g or Dry_Green_kg_ha, ...
     clip:int=0, # List so many quadrats of each paddock to cut next
+    strip:bool=False, # Leave out where and when the photos were taken
+    geojson:bool=False, # Write the places of the photos as GeoJSON beside the table
     report:bool=False, # Write a report beside the table
     store:str=None, # Folder that keeps decoded photos; default: they are not kept
 ):
     "Predict photos of your own, and the means of their paddocks: grams and kilograms per hectare."
-    from biomass_nb.core import check_writable
-    from biomass_nb.paddock.cuts import read_cuts
-    from biomass_nb.paddock.grams import photo_names, predict_folder
-    from biomass_nb.paddock.means import paddocks_of
-    from biomass_nb.paddock.page import write_folder_report
-    from biomass_nb.paddock.photos import list_photos, parse_quadrat
+    from biomass_nb.paddock.folder import measure_folder
+    from biomass_nb.paddock.photos import parse_quadrat
     from biomass_nb.run import open_run
-    check_writable(out, '.csv')
-    run, area, html = open_run(run, store), parse_quadrat(quadrat), f'{os.path.splitext(out)[0]}.html'
-    if report: check_writable(html)
-    names = photo_names(photos, list_photos(photos))   # mistakes in the lists show before the long part
-    places, weighed = paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)
+    run, area = open_run(run, store), parse_quadrat(quadrat)
     known = data if os.path.isfile(f'{data}/train.csv') else None
-    table = predict_folder(run, photos, out, known, views, intervals, coverage, area)
-    found = _tell_paddocks(run, table, out, places, weighed, clip, views, known, coverage, area)
-    bounds = f'; intervals shall cover {coverage:.0%} of the photos of new sites' if intervals else ''
-    print(f'{out}: {len(table)} photos{bounds}')
-    if not report: return
-    shown = coverage if intervals else None
-    print(f'the report is {write_folder_report(html, photos, table, run, shown, found=found)}')
+    res = measure_folder(run, photos, out, known, views, coverage, area, paddocks, cuts, clip, intervals,
+                         not strip, geojson, report)
+    _tell_folder(res, coverage, intervals)
+
+# %% ../nbs/cli.ipynb #de4ed5f1
+@command
+def biomass_app(
+    run:str='run', # Run folder, as training leaves it, or hf://USER/NAME on the Hugging Face hub
+    data:str='data', # Folder with the training photos; not needed if the run keeps what is known of them
+    views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
+    coverage:float=.9, # Share of means of new paddocks that intervals shall hold
+    host:str='127.0.0.1', # Address to serve on; 0.0.0.0: whoever reaches this computer may use the page
+    port:int=7860, # Port of the page
+    store:str=None, # Folder that keeps decoded photos; default: they are not kept
+):
+    "Serve a page on which photos are dropped and grams and the mean of the paddock are read."
+    from biomass_nb.paddock.app import serve_app
+    from biomass_nb.run import open_run
+    known = data if os.path.isfile(f'{data}/train.csv') else None
+    if host != '127.0.0.1':
+        warnings.warn(f'whoever reaches {host}:{port} can use this page; their photos come to this computer',
+                      DataWarning)
+    serve_app(open_run(run, store), known, views, coverage, host, port)
 
 # %% ../nbs/cli.ipynb #3925f07a
 @command

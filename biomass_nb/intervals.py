@@ -83,7 +83,7 @@ def apply_intervals(
 
 # %% ../nbs/06a_intervals.ipynb #9a31bc15
 def write_intervals(
-    out, # The submission's path; `_intervals` is put before its suffix
+    out, # The submission's path; _intervals is put before its suffix
     image_ids, # N ids of photos
     preds, # (N, 5) grams
     low, # (N, 5) lower bounds

@@ -135,7 +135,9 @@ _SHAPES = dict(seen=(33,), mean=(33,), std=(33,), scale=(), sharp=(2,))  # of `s
 
 # %% ../nbs/01c_looks.ipynb #121467c4
 @patch(cls_method=True)
-def load(cls:Looks, path):
+def load(cls:Looks,
+    path, # A file, as save leaves it
+):
     "The looks in a file. Raise a `DataError` if it is damaged."
     try:
         known = load_file(path)

@@ -172,7 +172,9 @@ class PooledHead(nn.Module):
 
 # %% ../nbs/01_model_film.ipynb #32c58611
 @patch
-def forward(self:PooledHead, feats): # (B,) grams of green, dead and clover; (B, n_out) features
+def forward(self:PooledHead,
+    feats, # One tensor (B, n_features) for each stream
+): # (B,) grams of green, dead and clover; (B, n_out) features
     "From the features of the streams to grams."
     feats = [f.float() for f in feats]
     if self.film:  # each half is modulated by the mean of both
@@ -226,7 +228,9 @@ class BiomassModel(nn.Module):
 
 # %% ../nbs/01_model_film.ipynb #150b817d
 @patch
-def train(self:BiomassModel, mode=True): # the model
+def train(self:BiomassModel,
+    mode=True, # False: evaluation
+): # the model
     "Set the training mode, except for what is frozen."
     nn.Module.train(self, mode)
     if self.frozen: lower_part(self.backbone, self.frozen).eval()
@@ -237,7 +241,10 @@ def train(self:BiomassModel, mode=True): # the model
 
 # %% ../nbs/01_model_film.ipynb #8cbae556
 @patch
-def features(self:BiomassModel, left, right): # one tensor per stream, as the head sees it
+def features(self:BiomassModel,
+    left, # Left halves (B, 3, S, S), or their maps, as `lower_part` gives them
+    right, # Right halves, alike
+): # one tensor per stream, as the head sees it
     "What the backbone sees: both halves in one call, or the whole."
     x, backbone = torch.cat([left, right], 3 if self.whole else 0), self.backbone
     if x.shape[1] != 3: backbone = upper_part(backbone, self.frozen)  # maps, as `lower_part` gives them
@@ -245,14 +252,21 @@ def features(self:BiomassModel, left, right): # one tensor per stream, as the he
     return (feats,) if self.whole else (feats[:left.shape[0]], feats[left.shape[0]:])
 
 @patch
-def heads(self:BiomassModel, feats): # (B, 5) grams; while training with `n_aux`, also (B, n_aux)
+def heads(self:BiomassModel,
+    feats, # As `BiomassModel.features` gives them
+): # (B, 5) grams; while training with `n_aux`, also (B, n_aux)
     "From features to grams. All dropout of our own is here."
     with torch.autocast(feats[0].device.type, enabled=False): (g, d, c), x = self.head(feats)
     preds = torch.stack([g, d, c, g + c, g + c + d], 1)
     return preds if self.aux is None or not self.training else (preds, self.aux(x))
 
 @patch
-def forward(self:BiomassModel, left, right): return self.heads(self.features(left, right))
+def forward(self:BiomassModel,
+    left, # As in `BiomassModel.features`
+    right, # Alike
+): # As of `BiomassModel.heads`
+    "From halves to grams."
+    return self.heads(self.features(left, right))
 
 # %% ../nbs/01_model_film.ipynb #9ae59856
 def _publish(model, state, prefix, _):
@@ -281,7 +295,11 @@ def feature_map(
 class DensityHead(nn.Module):
     "Grams of each patch of a half, summed."
     whole_grams = False
-    def __init__(self, n_features, streams, dropout):
+    def __init__(self,
+        n_features, # Width of the maps
+        streams, # 2 halves, or 1 whole image
+        dropout, # Before the layer
+    ):
         super().__init__()
         self.n_out, self.dropout, self.density = n_features, nn.Dropout(dropout), nn.Conv2d(n_features, 3, 1)
 
@@ -315,7 +333,10 @@ HEADS['half_density'] = HalfDensityHead
 
 # %% ../nbs/01_model_film.ipynb #31a341da
 @patch
-def density_maps(self:BiomassModel, left, right): # (B, 3, h, w) twice
+def density_maps(self:BiomassModel,
+    left, # As in `BiomassModel.features`
+    right, # Alike
+): # (B, 3, h, w) twice
     "Grams of green, dead and clover on each patch of the halves. Their sums are the prediction."
     if not hasattr(self.head, 'maps'):
         raise DataError("only a model with head='density' has maps of grams", 'head')

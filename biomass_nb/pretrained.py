@@ -20,8 +20,8 @@ class Packaged:
     package: str  # its name on the package index
     file: str     # within the package
     sha256: str   # of the file
-    megabytes: float
-    licence: str = 'Apache-2.0'
+    megabytes: float  # to download
+    licence: str = 'Apache-2.0'  # of the weights
 
 # %% ../nbs/00c_pretrained.ipynb #5ba8facd
 def _lite(i, sha256, megabytes):

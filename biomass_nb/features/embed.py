@@ -48,7 +48,9 @@ class FrozenBackbone(nn.Module):
 
 # %% ../../nbs/features/embed.ipynb #e6e3bd50
 @patch
-def answers(self:FrozenBackbone, x): # dict: (B, width) float32 by name of the layer
+def answers(self:FrozenBackbone,
+    x, # (B, 3, S, S) images, normalised
+): # dict: (B, width) float32 by name of the layer
     "The pooled layers by name."
     last, between = self.model.forward_intermediates(x, indices=self.layers, norm=True, output_fmt='NCHW')
     res, prefix = {}, getattr(self.model, 'num_prefix_tokens', 0)
@@ -107,7 +109,10 @@ def frozen_weights(
     if file := pretrained_file(backbone, weights or ''): return file
     raise DataError(f'backbone {backbone} needs trained weights; give their file', 'weights')
 
-def weights_digest(backbone, weights=None): # 64 hexadecimal digits; None for colours
+def weights_digest(
+    backbone, # A timm model, or colour
+    weights=None, # As in `frozen_weights`
+): # 64 hexadecimal digits; None for colours
     "The hash of the weights of a backbone, as in `frozen_weights`."
     file = frozen_weights(backbone, weights)
     return file and file_digest(file)

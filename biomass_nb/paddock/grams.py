@@ -16,6 +16,7 @@ from ..data import COMPONENTS, TARGETS, warn_implausible, write_table
 from ..intervals import apply_intervals, fit_run_intervals
 from .likeness import distances, has_features, training_features
 from .photos import list_photos, why_unreadable
+from .places import photo_places
 from ..photos import photo_key
 from ..run import Run, open_run
 from ..views import AskViews, pool_features
@@ -84,15 +85,16 @@ def _with_copies(names, grams, note, key):
     return ['; '.join(filter(None, [n, f'the same photo as {f}' if f not in ('', name) else '']))
             for name, n, f in zip(names, note, first)]
 
-def _table(names, grams, spread, distance, note, key, area, model):
+def _table(names, grams, spread, distance, note, key, area, model, places):
     "One row per photo, numbers with four decimals; bounds if there is a model of intervals."
     table = pd.DataFrame(grams, columns=list(TARGETS))
     bounds = [_bounds(model, grams, spread)] if model else []
     far = pd.Series(distance).convert_dtypes()  # NaN as missing, so that it is neither like nor unlike
     note = _with_copies(names, grams, note, key)
     marks = pd.DataFrame(dict(distance=distance, unlike=far > 1, note=note))
-    return pd.concat([pd.Series(names, name='photo'), table, (table/area*10).rename(columns=KG_HA), *bounds,
-                      marks], axis=1).round(4)
+    per_ha = (table/area*10).rename(columns=KG_HA)
+    numbers = pd.concat([pd.Series(names, name='photo'), table, per_ha, *bounds, marks], axis=1).round(4)
+    return numbers if places is None else numbers.join(places.round(6))
 
 # %% ../../nbs/paddock/grams.ipynb #24f97293
 def _in_store(run, store):
@@ -162,8 +164,9 @@ def predict_folder(
     intervals=False, # Give bounds of the grams as well
     coverage=.9, # Share of photos of new sites that the bounds shall cover
     area=.21, # Of the training quadrats, square metres
+    places=True, # Give the places and times that the photos tell
     chunk=500, # Photos at a time
-): # Table, a row per photo: photo, grams and kg/ha of each target, bounds if asked, distance, unlike, note
+): # Table by photo: grams and kg/ha of each target, bounds if asked, distance, unlike, note, `PLACE` if asked
     "Predict a folder of photos. The same call goes on after an interruption."
     run, out, photos = open_run(run), check_writable(out), list_photos(folder)
     run.check_views(views)
@@ -173,7 +176,8 @@ def predict_folder(
     work = out.with_name(f'{out.name}.work')
     with only_one(work):
         answers = _ask_all(run, photos, names, views, known, work, chunk)
-        table = _table(names, **answers, area=area, model=model)
+        found = photo_places(photos) if places else None
+        table = _table(names, **answers, area=area, model=model, places=found)
         warn_implausible(np.nan_to_num(answers['grams']), names)
         if table.GDM_g.notna().any(): write_table(out, table)
         shutil.rmtree(work)
