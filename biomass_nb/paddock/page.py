@@ -14,6 +14,7 @@ from ..core import DataError, atomic_path, check_writable
 from ..data import COMPONENTS
 from ..decode import load_photo
 from .cuts import Paddocks
+from .frames import CORNERS, plot_frames
 from .grams import KG_HA
 from .means import counts, marked_unlike, paddocks_of, plot_widths
 from .places import has_place, plot_places
@@ -199,6 +200,18 @@ def _map_section(table):
                   partial(plot_places, table, marked_unlike(table)),
                   f'A map of {known.sum()} photos with their totals')
 
+# %% ../../nbs/paddock/page.ipynb #b7a310e8
+def _frame_section(folder, frames, n=12):
+    "A section with the frames that were found."
+    if frames is None: return
+    some = frames.sort_values('found', kind='stable').head(n)
+    corners = [q.reshape(4, 2) if np.isfinite(q).all() else None for q in some[CORNERS].to_numpy(float)]
+    draw = lambda width: plot_frames([Path(folder)/o for o in some.photo], corners, list(some.photo), width)
+    yield Section('Frames', f'Of {len(frames)} photos, {frames.found.sum()} were cut to a frame around the '
+                  f'quadrat. The others were used whole, and are left out of the means. Here are {len(some)}.',
+                  'a line that does not follow the inner edge of the frame.', draw,
+                  f'{len(some)} photos with their frames, beside what was cut', photos=True)
+
 # %% ../../nbs/paddock/page.ipynb #93acdc86
 def _lists(table, unlike, odd, bad):
     "Sections about photos to look at."
@@ -237,12 +250,15 @@ def write_folder_report(
     coverage=None, # Of the intervals in the table; None: it has none
     n=36, # Photos on the contact sheet
     found:Paddocks=None, # The paddocks, as `measure_paddocks` gives them; None: nothing is known of errors
+    frames=None, # As `cut_frames` gives them; None: the photos were not cut
+    cut=None, # Folder of the photos as they were cut; None: `folder`
 ): # The path written
     "Report on a folder of photos: one HTML file that opens anywhere."
     out, summary, bad = check_writable(out), folder_summary(table), table[table.GDM_g.isna()]
     unlike = table[marked_unlike(table)].sort_values('distance', ascending=False)
     odd = table[table.GDM_g.notna() & table.note.fillna('').ne('')]
-    sections = [*(_paddock_sections(found) if found else ()), *_figures(folder, table, summary, coverage, n),
+    sections = [*(_paddock_sections(found) if found else ()),
+                *_figures(cut or folder, table, summary, coverage, n), *_frame_section(folder, frames),
                 *_map_section(table), *_lists(table, unlike, odd, bad)]
     about = f'Predicted by {open_run(run).name}, which answers for quadrats like those of its training.'
     html = render(sections, f'{Path(folder).resolve().name}: dry matter', about, *headline(table, found),
