@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 from ..core import DataError, DataWarning, check_name, check_writable
 from ..data import write_table
+from ..intervals import fit_run_intervals
 from .cuts import Paddocks, measure_paddocks, read_cuts
 from .frames import cut_frames
 from .grams import photo_names, predict_folder
@@ -127,7 +128,9 @@ def measure_folder(
     run, _ = open_run(run), _paths(out, geojson, report)
     check_name(frame, ('none', 'auto'), 'way with frames', 'frame')
     if geojson and not places: raise DataError('GeoJSON consists of places; do not leave them out', 'geojson')
-    names = photo_names(folder, list_photos(folder))  # mistakes in the lists show before the long part
+    run.check_views(views)  # mistakes show before the long part
+    if intervals: fit_run_intervals(run, views, coverage, data)
+    names = photo_names(folder, list_photos(folder))
     paddocks, cuts = paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)
     frames = cut_frames(folder, cut_folder(out)) if frame == 'auto' else None
     photos = folder if frames is None else cut_folder(out)
