@@ -3,11 +3,12 @@
     python benchmarks/frames.py --out benchmarks/frames.csv
     python benchmarks/frames.py --data csiro-biomass --data other --out benchmarks/frames.csv
 
-Scenes are drawn by `biomass_nb.paddock.frames.draw_scene` around drawn quadrats, with seeds on which no limit
-was set. An answer is right where no corner is off by 2% of the quadrat's length, or where nothing is found and
-there is nothing. It is wrong where something else is found. Each --data holds photos of quadrats alone, below it in any folder. They are
-searched as they are, and frames are drawn around them. The table has a row for each ground and kind. Rows that
-are in the file are not computed again. The last row is the time for a photo of 12 megapixels.
+Scenes are drawn by `biomass_nb.paddock.frames.draw_scene` around drawn quadrats, with seeds on which no
+limit was set. An answer is right where no corner is off by 2% of the quadrat's length, or where nothing is
+found and there is nothing. It is wrong where something else is found. Each --data holds photos of quadrats
+alone, below it in any folder. They are searched as they are, and frames are drawn around them. The table has
+a row for each ground and kind. Rows that are in the file are not computed again. The last row is the time
+for a photo of 12 megapixels.
 """
 import argparse
 import time
@@ -49,8 +50,8 @@ def count(scenes):
         right, wrong = right + good, wrong + (found is not None and not good)
         errors.append(error)
     errors = pd.Series(errors, dtype=float)
-    return dict(photos=n, right=right, wrong=wrong, error_median=errors.median(), error_95=errors.quantile(.95),
-                seconds=seconds/n)
+    return dict(photos=n, right=right, wrong=wrong, error_median=errors.median(),
+                error_95=errors.quantile(.95), seconds=seconds/n)
 
 
 def cases(o):
@@ -68,8 +69,8 @@ def cases(o):
         plain = photos or range(FIRST, FIRST + o.others)
         yield ground, 'quadrat alone', lambda p=plain: (
             (drawn(x, (1000, 500)) if isinstance(x, int) else np.asarray(load_photo(x)), None) for x in p)
-    large = lambda: (draw_scene(drawn(FIRST + i, (2520, 1080)), 'tape', FIRST + i, (4000, 3000)) for i in range(5))
-    yield 'drawn, 12 megapixels', 'tape', large
+    yield 'drawn, 12 megapixels', 'tape', lambda: (
+        draw_scene(drawn(s, (2520, 1080)), 'tape', s, (4000, 3000)) for s in range(FIRST, FIRST + 5))
 
 
 def main():
