@@ -61,7 +61,7 @@ def streams(self:HeadRun): # dict: halves, whole, or both, by name of the featur
 # %% ../../nbs/features/head_run.ipynb #9fbd715e
 @patch
 def start(self:HeadRun,
-    settings:dict, # What `config.json` shall say
+    settings:dict, # The content of `config.json`
     df, # Training photos: image_id, State, Sampling_Date, fold, key, targets
 ):
     "Make the folder, or go on with it: see `record`. The weights are kept in it."
