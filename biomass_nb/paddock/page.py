@@ -208,7 +208,7 @@ def _frame_section(folder, frames, n=12):
     corners = [q.reshape(4, 2) if np.isfinite(q).all() else None for q in some[CORNERS].to_numpy(float)]
     draw = lambda width: plot_frames([Path(folder)/o for o in some.photo], corners, list(some.photo), width)
     yield Section('Frames', f'Of {len(frames)} photos, {frames.found.sum()} were cut to a frame around the '
-                  f'quadrat. The others were used whole, and are left out of the means. Here are {len(some)}.',
+                  f'quadrat. The others were used whole and left out of the means. {len(some)} are shown.',
                   'a line that does not follow the inner edge of the frame.', draw,
                   f'{len(some)} photos with their frames, beside what was cut', photos=True)
 
