@@ -96,9 +96,9 @@ def two_at_once(browser, photos):
     with opened(browser, *WIDTHS['desk']) as a, opened(browser, *WIDTHS['desk']) as b:
         upload(a, photos[:1])
         upload(b, photos[1:3])
-        headline(a, 'by 1 photos'), headline(b, 'by 2 photos')
-        counts = [p.locator('#gallery img').count() for p in (a, b)]
-        assert counts == [1, 2], counts
+        for page, n in (a, 1), (b, 2):
+            headline(page, f'by {n} photos')
+            expect(page.locator('#gallery img')).to_have_count(n, timeout=30_000)
 
 
 def wrong_file(browser, folder):
