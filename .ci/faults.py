@@ -230,6 +230,7 @@ def main():
     args = parser.parse_args()
     mount_apart()
     os.environ |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', TQDM_DISABLE='1', MPLBACKEND='agg')
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
     warnings.simplefilter('ignore')
     for o in PRELOAD: import_module(o)
     sys.modules['PIL.Image'].init()

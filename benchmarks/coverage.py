@@ -15,8 +15,8 @@ from biomass_nb.run import view_spread
 from biomass_nb.synth import write_quadrats
 from measure import by_seed, trained
 
-# leaky: folds of photos, not of sites; by_site: the sampling unit is a site, not a photo; scaled by the spread over
-# views; together: all members predict a new photo, not one at a time as out of fold
+# leaky: folds of photos, not of sites; by_site: the sampling unit is a site, not a photo; scaled by the
+# spread over views; together: all members predict a new photo, not one at a time as out of fold
 WAYS = {
     'photos, one model': dict(leaky=True, by_site=False, scaled=True, together=False),
     'photos': dict(leaky=True, by_site=False, scaled=True, together=True),

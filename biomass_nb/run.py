@@ -500,11 +500,7 @@ def predict_each(self:Run,
     return add_sums(each.reshape(-1, len(COMPONENTS))).reshape(*each.shape[:3], len(TARGETS))
 
 @patch
-def predict_with_spread(self:Run,
-    photos, # Paths of N photos
-    views='d4', # A name in `VIEWS`
-    **kwargs, # Of `Run.predict_each`
-): # (N, 5) grams; (N, 5) grams
+def predict_with_spread(self:Run, photos, views='d4', **kwargs): # (N, 5) grams; (N, 5) grams
     "Predict photos with all members and views, and tell the spread over views."
     each = self.predict_each(photos, views, **kwargs)
     return each.mean((0, 1)), view_spread(each)
