@@ -500,7 +500,11 @@ def predict_each(self:Run,
     return add_sums(each.reshape(-1, len(COMPONENTS))).reshape(*each.shape[:3], len(TARGETS))
 
 @patch
-def predict_with_spread(self:Run, photos, views='d4', **kwargs): # (N, 5) grams; (N, 5) grams
+def predict_with_spread(self:Run,
+    photos, # Paths of N photos
+    views='d4', # A name in `VIEWS`
+    **kwargs, # Of `Run.predict_each`
+): # (N, 5) grams; (N, 5) grams
     "Predict photos with all members and views, and tell the spread over views."
     each = self.predict_each(photos, views, **kwargs)
     return each.mean((0, 1)), view_spread(each)
@@ -522,8 +526,8 @@ def training_photos(self:RunFolder,
     "The photos that the run was trained on. Raise a `DataError` if `data` holds others, or other labels."
     if isinstance(data, pd.DataFrame): return data
     if data is None or not (Path(data)/'train.csv').is_file():
-        raise DataError(f'{self}: needs its training photos, but {data} has no train.csv; give their folder',
-                        'data')
+        lacks = 'none were given' if data is None else f'{data} has no train.csv'
+        raise DataError(f'{self}: needs its training photos, but {lacks}; give their folder', 'data')
     df = read_photos(data)
     if changes := photo_changes(self.folds.drop(columns='fold'), df):
         said = '; '.join(changes)
