@@ -91,6 +91,7 @@ def _why(path, e):
     if not os.path.getsize(path): return 'empty file'
     with open(path, 'rb') as f: begin = f.read(16)
     if begin[4:8] == b'ftyp' and begin[8:11] in (b'hei', b'hev', b'mif', b'msf'):
+        if 'HEIF' in photo_formats(): return 'it is HEIC, and damaged'
         return 'it is HEIC, whatever its name; pip install "biomass_nb[phone]", or export it as JPEG'
     if begin[:4] == b'%!PS': return 'it is PostScript; export it as JPEG'
     return str(e).split(f' {os.fspath(path)!r}')[0]
@@ -107,7 +108,7 @@ def load_photo(
         if path.stat().st_size > _LARGEST: raise ValueError(f'larger than {_LARGEST/1e6:.0f} MB')
         with _open(path) as im:
             im.load()
-            turn = _TURNS.get(_orientation(im.info.get('exif', b'')) if im.format != 'TIFF' else 1)
+            turn = _TURNS.get(_orientation(im.info.get('exif') or b'') if im.format != 'TIFF' else 1)
             return _to_srgb(im.transpose(Image.Transpose[turn]) if turn else im)
     except (DataError, MemoryError): raise
     except PermissionError as e:
