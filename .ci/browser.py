@@ -24,7 +24,7 @@ def opened(browser, width, height):
     "A page that asks no other machine, whose scripts raise no error, and that is not wider than its window."
     context = browser.new_context(viewport=dict(width=width, height=height), accept_downloads=True)
     page, foreign, errors = context.new_page(), [], []
-    page.on('request', lambda r: None if r.url.startswith((HERE, 'data:', 'blob:')) else foreign.append(r.url))
+    page.on('request', lambda r: r.url.startswith((HERE, 'data:', 'blob:')) or foreign.append(r.url))
     page.on('pageerror', lambda e: errors.append(str(e)))
     page.goto(HERE)
     expect(page.locator('#go')).to_be_visible(timeout=30_000)
@@ -96,9 +96,9 @@ def two_at_once(browser, photos):
     with opened(browser, *WIDTHS['desk']) as a, opened(browser, *WIDTHS['desk']) as b:
         upload(a, photos[:1])
         upload(b, photos[1:3])
-        headline(a, 'by 1 photos'), headline(b, 'by 2 photos')
-        counts = [p.locator('#gallery img').count() for p in (a, b)]
-        assert counts == [1, 2], counts
+        for page, n in (a, 1), (b, 2):
+            headline(page, f'by {n} photos')
+            expect(page.locator('#gallery img')).to_have_count(n, timeout=30_000)
 
 
 def wrong_file(browser, folder):

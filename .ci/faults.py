@@ -43,7 +43,7 @@ EVENTS = ('open', 'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'os.link', '
 PASSING = ('*.tmp', '*/.tmp*', '*.partial.safetensors', '*.resume.safetensors', '*/fold?.csv', '*.work/*')
 CLOCK = ('seconds', 'peak_mb', 'gpu_mb', 'input_wait')   # what no two runs have in common
 PRELOAD = ('albumentations', 'matplotlib.pyplot', 'networkx', 'timm', 'torch._dynamo', 'torch.export',
-           'biomass_nb.cli', 'biomass_nb.demo', 'biomass_nb.kaggle.pack', 'biomass_nb.paddock.page',
+           'biomass_nb.cli', 'biomass_nb.demo', 'biomass_nb.kaggle.pack', 'biomass_nb.paddock.folder',
            'biomass_nb.pseudo', 'biomass_nb.share.export')
 SIZE = 64   # MB of the tmpfs
 APART = 'BIOMASS_NB_MOUNTS_APART'   # set in a process whose mounts are its own
@@ -230,6 +230,7 @@ def main():
     args = parser.parse_args()
     mount_apart()
     os.environ |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', TQDM_DISABLE='1', MPLBACKEND='agg')
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
     warnings.simplefilter('ignore')
     for o in PRELOAD: import_module(o)
     sys.modules['PIL.Image'].init()

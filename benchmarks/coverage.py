@@ -15,12 +15,12 @@ from biomass_nb.run import view_spread
 from biomass_nb.synth import write_quadrats
 from measure import by_seed, trained
 
-# leaky: folds of photos, not of sites; by_site: a site is one draw, not a photo; scaled by the spread over
-# views; together: all members predict a new photo, not one at a time as out of fold
+# leaky: folds of photos, not of sites; by_site: the sampling unit is a site, not a photo; scaled by the
+# spread over views; together: all members predict a new photo, not one at a time as out of fold
 WAYS = {
     'photos, one model': dict(leaky=True, by_site=False, scaled=True, together=False),
     'photos': dict(leaky=True, by_site=False, scaled=True, together=True),
-    'folds of sites, draws of photos': dict(leaky=False, by_site=False, scaled=True, together=True),
+    'folds of sites, unit photo': dict(leaky=False, by_site=False, scaled=True, together=True),
     'sites': dict(leaky=False, by_site=True, scaled=True, together=True),
     'sites, all as wide': dict(leaky=False, by_site=True, scaled=False, together=True),
 }

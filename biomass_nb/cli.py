@@ -278,6 +278,7 @@ def biomass_photos(
     paddocks:str=None, # A csv file with the columns photo and paddock; default: folders are paddocks
     cuts:str=None, # A csv file of cut and weighed quadrats: photo, Dry_Green_g or Dry_Green_kg_ha, ...
     clip:int=0, # List so many quadrats of each paddock to cut next
+    frame:str='none', # none, or auto: the photos show a frame around the quadrat, and are cut to it
     strip:bool=False, # Leave out where and when the photos were taken
     geojson:bool=False, # Write the places of the photos as GeoJSON beside the table
     report:bool=False, # Write a report beside the table
@@ -291,7 +292,7 @@ def biomass_photos(
     run, area = open_run(run, store, engine=engine), parse_quadrat(quadrat)
     known = data if os.path.isfile(f'{data}/train.csv') else None
     res = measure_folder(run, photos, out, known, views, coverage, area, paddocks, cuts, clip, intervals,
-                         not strip, geojson, report)
+                         frame, not strip, geojson, report)
     _tell_folder(res, coverage, intervals)
 
 # %% ../nbs/cli.ipynb #de4ed5f1

@@ -33,7 +33,7 @@ class DataError(ValueError):
 
 # %% ../nbs/00_core.ipynb #f708ea08
 class FullDisk(DataError):
-    "No room is left. It is not for those who do without what is lacking: nothing else can be written either."
+    "The disk is full. Code that can do without a file does not catch it: nothing else can be written either."
 
 # %% ../nbs/00_core.ipynb #4878eb8e
 class DataWarning(UserWarning):
@@ -105,7 +105,7 @@ def check_writable(
 # %% ../nbs/00_core.ipynb #bbd25943
 @contextmanager
 def atomic_path(
-    path, # Where the finished file shall be
+    path, # Of the finished file
 ): # A temporary path in the same folder, to be written to
     "Write to a temporary file and rename it when the block succeeds. Raise a `DataError` if that fails."
     path, tmp, lock = check_writable(path), None, None
@@ -146,7 +146,7 @@ def _umask():
 # %% ../nbs/00_core.ipynb #bd61f98d
 def write_json(
     path, # The file to write
-    obj, # Anything that JSON can say
+    obj, # Anything that JSON can hold
 ):
     "Write `obj` as JSON, atomically."
     with atomic_path(path) as part: part.write_text(json.dumps(obj, indent=1) + '\n')
@@ -253,7 +253,7 @@ def cross_fit(
 
 # %% ../nbs/00_core.ipynb #f1d32e39
 class Budget:
-    "A stretch of time in which work is to be done."
+    "A limited time for work. It begins when it is made."
     def __init__(self,
         minutes:float=None, # Its length; without minutes and hours it never ends
         hours:float=None, # More of it

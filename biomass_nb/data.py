@@ -207,7 +207,7 @@ def _rules_of_training(df):
     yield dates.isna(), 'Sampling_Date', '{!r} is not a date', 'write it as 2015/9/4'
     df['Sampling_Date'] = dates
     yield (df.State == '', 'State', 'is empty',
-           'folds need it; write one name for all if there is but one')
+           'folds need it; write one name for all if there is only one')
     for c in df.filter(_METADATA):
         yield (_varies(df, c), c, 'photo {image_id} has several values',
                'a photo has one; make its five rows agree')
@@ -400,7 +400,7 @@ def check_grams(
         if ok.all(): continue
         i, j = np.argwhere(~ok)[0]
         raise DataError(f'prediction of {TARGETS[j]} for photo {image_ids[i]}: {preds[i, j]} {what} '
-                        f'({(~ok).any(1).sum()} photos are so)')
+                        f'({(~ok).any(1).sum()} such photos)')
 
 # %% ../nbs/00_data.ipynb #1268b930
 def _in_order(rows, data):
@@ -409,7 +409,7 @@ def _in_order(rows, data):
     if not like.exists(): like = Path(data)/'test.csv'
     order = _read_text(like, ['sample_id']).sample_id
     if order.duplicated().any():
-        raise DataError(f'{like}: {order[order.duplicated()].iloc[0]} stands there twice; remove one', 'data')
+        raise DataError(f'{like}: {order[order.duplicated()].iloc[0]} occurs twice; remove one', 'data')
     if other := sorted(set(order) ^ set(rows.index)):
         raise DataError(f'{like}: {len(other)} ids are not in both this file and the predictions, '
                         f'the first {other[0]}; predict the photos of this table', 'data')

@@ -111,7 +111,7 @@ def load_photo(
             return _to_srgb(im.transpose(Image.Transpose[turn]) if turn else im)
     except (DataError, MemoryError): raise
     except PermissionError as e:
-        raise DataError(f'{path}: may not be read ({e.strerror}); change its rights', 'photos') from e
+        raise DataError(f'{path}: cannot be opened ({e.strerror}); change its permissions', 'photos') from e
     except Exception as e:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more
         why = _why(path, e)
         raise BadPhoto(f'{path}: cannot be read as a photo ({why}); replace or remove it', 'photos') from e

@@ -68,7 +68,7 @@ def _draw(folder, quick, seed):
 def run_demo(
     out, # Folder to make: data/, frozen/, run/ with its report.html, submission.csv, predictions.png
     quick:bool=False, # Fewer photos and epochs: seconds instead of minutes
-    views:str=None, # Views of the prediction; None: flip3, or none if it shall be quick
+    views:str=None, # Views of the prediction; None: flip3, or none if quick
     verbose:bool=True, # Print progress
     **changes, # Fields of `TrainConfig` to change; seed also draws other quadrats
 ): # The table of `demo_table`

@@ -32,7 +32,7 @@ class _Lower(nn.Module):
     def __init__(self, model): super().__init__(); self.part = lower_part(model.backbone, model.frozen).eval()
     def forward(self, x): return self.part.forward_features(x)
 
-# %% ../nbs/01b_frozen.ipynb #d1e374bd
+# %% ../nbs/01b_frozen.ipynb #36460add
 @torch.inference_mode()
 def _maps(lower, images, mean, std, whole, device):
     "(n, 2, h, w, C) float16 of (n, 2, size, size, 3) uint8: what the frozen stages make of both halves."

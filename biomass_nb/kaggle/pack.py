@@ -61,7 +61,7 @@ def write_metadata(
     folder:Path, # A finished dataset folder
     kind:str, # One of `DATASETS`
     user:str, # Who owns it
-    files, # Names of the files that it shall hold
+    files, # Names of the files that belong in it
 ):
     "Write `dataset-metadata.json`, so that the folder can be uploaded. `DataWarning` if it holds more."
     name, (_, licence, description) = 'dataset-metadata.json', DATASETS[kind]

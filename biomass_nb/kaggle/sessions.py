@@ -26,7 +26,7 @@ from ..tta import predict_within
 
 # %% ../../nbs/kaggle/sessions.ipynb #1f831e6f
 def go_on(
-    run:Run, # Where the run shall be
+    run:Run, # The run to make
     cfg:TrainConfig, # How it is trained
 ):
     "Copy the attached run with the same config that has come furthest to `run`, unless one is there."
@@ -88,7 +88,7 @@ def _not_done(what):
 # %% ../../nbs/kaggle/sessions.ipynb #a31b5e4d
 def infer_session(
     views='flip3', # A name in `VIEWS`, as far as time allows
-    budget=None, # `Budget` of the session, which the prediction shall not pass
+    budget=None, # `Budget` of the session, in which the prediction ends
     runs=None, # Run folders; default all finished ones that are attached
     weights='fitted', # Blend weights of several runs, as in `biomass_nb.blend.weight_rule`
     out=None, # The csv file; default submission.csv in `kaggle_working`

@@ -20,8 +20,8 @@ from ..data import COMPONENTS, TARGETS
 from ..decode import load_photo
 from ..intervals import fit_run_intervals
 from .cuts import read_cuts
-from .folder import FolderResult, finish_folder
-from .grams import KG_HA, predict_folder
+from .folder import FolderResult, finish_folder, measure_folder
+from .grams import KG_HA
 from .means import counts
 from .page import headline, paddock_summary, thumbnail
 from .photos import list_photos, parse_quadrat
@@ -110,21 +110,26 @@ class Desk:
         visit:Visit, # Of the visitor
         files=(), # Uploads to add to the photos
         quadrat='70x30', # Sides in cm
+        frame='none', # auto: photos show a frame around the quadrat, and are cut to it
         places=True, # Give the places that photos tell
     ): # The visit
         "Predict all photos of a visit."
-        area = parse_quadrat(quadrat)
+        visit.area = parse_quadrat(quadrat)
         take_photos(files, visit.photos)
-        table = predict_folder(self.run, visit.photos, visit.home/'grams.csv', self.data, self.views,
-                               self.intervals, self.coverage, area, places)
-        return self.finish(visit, table, area)
+        visit.result = measure_folder(self.run, visit.photos, visit.home/'grams.csv', self.data, self.views,
+                                      self.coverage, visit.area, intervals=self.intervals, frame=frame,
+                                      places=places, geojson=None if places else False, report=True)
+        return visit
 
-    def finish(self, visit, table, area, cuts=None):
-        "Means, files and report of a table of grams."
-        geojson = 'latitude' in table and bool(table.latitude.notna().any())
-        visit.result = finish_folder(self.run, visit.photos, table, visit.home/'grams.csv', self.data,
-                                     self.views, self.coverage, area, cuts=cuts, geojson=geojson, report=True)
-        visit.area = area
+    def correct(self,
+        visit:Visit, # Of the visitor
+        cuts, # As `read_cuts` gives them; None: none
+    ): # The visit
+        "Means, files and report anew, corrected by cuts."
+        known = visit.result
+        visit.result = finish_folder(self.run, visit.photos, known.table, visit.home/'grams.csv', self.data,
+                                     self.views, self.coverage, visit.area, cuts=cuts, geojson=None,
+                                     report=True, frames=known.frames)
         return visit
 
 # %% ../../nbs/paddock/app.ipynb #c43be3aa
@@ -146,8 +151,7 @@ def correct(
     cuts = pd.DataFrame(cuts).replace(r'^\s*$', np.nan, regex=True).dropna(how='all', subset=CUT_COLUMNS[1:])
     path, table = visit.home/'cuts.csv', visit.result.table
     cuts.dropna(axis=1, how='all').to_csv(path, index=False)
-    if cuts.empty: return desk.finish(visit, table, visit.area)
-    return desk.finish(visit, table, visit.area, read_cuts(path, table.photo, visit.area))
+    return desk.correct(visit, None if cuts.empty else read_cuts(path, table.photo, visit.area))
 
 # %% ../../nbs/paddock/app.ipynb #1f948e98
 def photo_map(
@@ -209,7 +213,8 @@ def _show(gr, visit):
     number, what = headline(table, found)
     rows = table[['photo', *KG_HA.values(), 'note']].rename(columns=_KG)
     good = table.GDM_g.notna().to_numpy()
-    thumbs = [(thumbnail(visit.photos/p), c) for p, c, g in zip(table.photo, captions(table), good) if g]
+    photos = [visit.result.photos/p for p in table.photo]
+    thumbs = [(thumbnail(p), c) for p, c, g in zip(photos, captions(table), good) if g]
     means = _table(paddock_summary(found).reset_index()) if found else ''
     files = [str(p) for p in visit.result.files.values()]
     return (visit, f'## {number}\n{what}.', means, gr.Gallery(thumbs, visible=True), _table(rows),
@@ -238,6 +243,7 @@ def _layout(gr):
     parts = dict(files=gr.File(label='Photos or zip', file_count='multiple', elem_id='files'))
     with gr.Accordion('Settings', open=False):
         parts['quadrat'] = gr.Textbox('70x30', label='Size of the quadrats in cm')
+        parts['frame'] = gr.Checkbox(False, label='Photos show a frame around the quadrat: cut them to it')
         parts['strip'] = gr.Checkbox(False, label='Leave out where the photos were taken')
     with gr.Row():
         parts['go'] = gr.Button('Predict', variant='primary', elem_id='go')
@@ -260,10 +266,11 @@ def _layout(gr):
     return parts
 
 # %% ../../nbs/paddock/app.ipynb #9001a913
-def _predict(gr, desk, home, visit, files, quadrat, strip):
+def _predict(gr, desk, home, visit, files, quadrat, frame, strip):
     "Answer the button Predict."
     visit = visit or Visit.begin(home)
-    with _messages(gr, visit): desk.predict(visit, files, quadrat, not strip)
+    with _messages(gr, visit):
+        desk.predict(visit, files, quadrat, 'auto' if frame else 'none', not strip)
     return *_show(gr, visit), None, empty_cuts(visit.result.table)
 
 def _example(gr, desk, home, visit):
@@ -271,7 +278,7 @@ def _example(gr, desk, home, visit):
     from biomass_nb.synth import write_quadrats
     visit = visit or Visit.begin(home)
     write_quadrats(visit.home/'drawn', 1, 3, 1, 1)
-    return _predict(gr, desk, home, visit, (visit.home/'drawn/test').glob('*.jpg'), '70x30', False)
+    return _predict(gr, desk, home, visit, (visit.home/'drawn/test').glob('*.jpg'), '70x30', False, False)
 
 # %% ../../nbs/paddock/app.ipynb #c166ce30
 def _correct(gr, desk, visit, cuts):
@@ -284,7 +291,7 @@ def _map(gr, desk, visit, event):
     "Answer a choice in the gallery."
     table = visit.result.table
     name = table.photo[table.GDM_g.notna()].iloc[event.index]
-    with _messages(gr, visit): image = photo_map(desk.run, visit.photos/name, name)
+    with _messages(gr, visit): image = photo_map(desk.run, visit.result.photos/name, name)
     if image is None: gr.Info('This run has a head on frozen features, which has no maps')
     return gr.Image(image, visible=image is not None)
 
@@ -294,7 +301,7 @@ def _connect(gr, desk, home, parts, visit):
     p = parts
     shown = [visit, p['head'], p['means'], p['gallery'], p['rows'], p['out'], p['map']]
     more = shown + [p['files'], p['cuts']]
-    asked = [visit, p['files'], p['quadrat'], p['strip']]
+    asked = [visit, p['files'], p['quadrat'], p['frame'], p['strip']]
     p['go'].click(lambda *args: _predict(gr, desk, home, *args), asked, more, api_visibility='private')
     p['example'].click(lambda v: _example(gr, desk, home, v), visit, more, api_visibility='private')
     p['correct'].click(lambda *args: _correct(gr, desk, *args), [visit, p['cuts']], shown,
@@ -342,7 +349,8 @@ def serve_app(
                    max_file_size='1gb', css=_STYLE, enable_monitoring=False, run_history=False,
                    footer_links=[], ssr_mode=False, mcp_server=False)
     except OSError as e:
-        raise DataError(f'{host}:{port}: cannot be served, it may be in use; choose another port', 'port') from e
+        raise DataError(f'{host}:{port}: cannot be served, it may be in use; choose another port',
+                        'port') from e
     finally:
         if block: shutil.rmtree(home, ignore_errors=True)
     return app

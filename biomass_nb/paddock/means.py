@@ -225,7 +225,7 @@ def plot_widths(
     ax.plot(number, half, color=COLOURS[0], lw=2, label='with what the model gets wrong on a new site')
     ax.plot(number, np.sqrt(half**2 - limit**2), color='.6', ls='--', label='spread between photos alone')
     ax.axhline(limit, color=COLOURS[1], lw=1, label='limit')
-    ax.set(xlabel='photos of a paddock', ylabel=f'± kg/ha, {1 - alpha:.0%}', ylim=(0, None),
+    ax.set(xlabel='photos of a paddock', ylabel=f'half-width at {1 - alpha:.0%}, kg/ha', ylim=(0, None),
            title=f'{short(target)}: half-width of the interval')
     ax.legend(fontsize=7, frameon=False)
     return ax

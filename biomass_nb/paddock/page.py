@@ -14,12 +14,14 @@ from ..core import DataError, atomic_path, check_writable
 from ..data import COMPONENTS
 from ..decode import load_photo
 from .cuts import Paddocks
+from .frames import CORNERS, plot_frames
 from .grams import KG_HA
 from .means import counts, marked_unlike, paddocks_of, plot_widths
 from .places import has_place, plot_places
 from ..report.figures import COLOURS, panels, short
 from ..report.page import render
 from ..report.sections import Section
+from ..report.verdict import Finding
 from ..run import open_run
 
 # %% ../../nbs/paddock/page.ipynb #34af37f6
@@ -198,6 +200,18 @@ def _map_section(table):
                   partial(plot_places, table, marked_unlike(table)),
                   f'A map of {known.sum()} photos with their totals')
 
+# %% ../../nbs/paddock/page.ipynb #b7a310e8
+def _frame_section(folder, frames, n=12):
+    "A section with the frames that were found."
+    if frames is None: return
+    some = frames.sort_values('found', kind='stable').head(n)
+    corners = [q.reshape(4, 2) if np.isfinite(q).all() else None for q in some[CORNERS].to_numpy(float)]
+    draw = lambda width: plot_frames([Path(folder)/o for o in some.photo], corners, list(some.photo), width)
+    yield Section('Frames', f'Of {len(frames)} photos, {frames.found.sum()} were cut to a frame around the '
+                  f'quadrat. The others were used whole and left out of the means. {len(some)} are shown.',
+                  'a line that does not follow the inner edge of the frame.', draw,
+                  f'{len(some)} photos with their frames, beside what was cut', photos=True)
+
 # %% ../../nbs/paddock/page.ipynb #93acdc86
 def _lists(table, unlike, odd, bad):
     "Sections about photos to look at."
@@ -214,16 +228,18 @@ def _lists(table, unlike, odd, bad):
 
 # %% ../../nbs/paddock/page.ipynb #7021b9c1
 def _findings(table, unlike, bad, found):
-    "Sentences that the reader must not miss."
+    "`Finding`s, which the reader must not miss."
+    of = f'of {len(table)} photos'
+    if len(unlike):
+        yield Finding('wrong', f'{len(unlike)} {of} are unlike the training photos; their grams, and their '
+                               'intervals, are not to be trusted.')
+    if len(bad): yield Finding('weak', f'{len(bad)} {of} cannot be used.')
     if found is not None and len(out := table.photo[~counts(table)]):
         named = ', '.join(out[:8]) + (', …' if len(out) > 8 else '')
-        yield f'{len(out)} of {len(table)} photos are left out of the means: {named}.'
-    if len(bad): yield f'{len(bad)} of {len(table)} photos cannot be used.'
-    if len(unlike):
-        yield (f'{len(unlike)} of {len(table)} photos are unlike the training photos; their grams, and their '
-               'intervals, are not to be trusted.')
+        yield Finding('note', f'{len(out)} {of} are left out of the means: {named}.')
     if table.unlike.isna().sum() > len(bad):
-        yield 'Nothing is known of the training photos, so photos unlike them are not marked.'
+        yield Finding('note', 'Nothing is known of the training photos, so photos unlike them are not '
+                              'marked.')
 
 # %% ../../nbs/paddock/page.ipynb #d45b0fec
 def write_folder_report(
@@ -234,12 +250,15 @@ def write_folder_report(
     coverage=None, # Of the intervals in the table; None: it has none
     n=36, # Photos on the contact sheet
     found:Paddocks=None, # The paddocks, as `measure_paddocks` gives them; None: nothing is known of errors
+    frames=None, # As `cut_frames` gives them; None: the photos were not cut
+    cut=None, # Folder of the photos as they were cut; None: `folder`
 ): # The path written
     "Report on a folder of photos: one HTML file that opens anywhere."
     out, summary, bad = check_writable(out), folder_summary(table), table[table.GDM_g.isna()]
     unlike = table[marked_unlike(table)].sort_values('distance', ascending=False)
     odd = table[table.GDM_g.notna() & table.note.fillna('').ne('')]
-    sections = [*(_paddock_sections(found) if found else ()), *_figures(folder, table, summary, coverage, n),
+    sections = [*(_paddock_sections(found) if found else ()),
+                *_figures(cut or folder, table, summary, coverage, n), *_frame_section(folder, frames),
                 *_map_section(table), *_lists(table, unlike, odd, bad)]
     about = f'Predicted by {open_run(run).name}, which answers for quadrats like those of its training.'
     html = render(sections, f'{Path(folder).resolve().name}: dry matter', about, *headline(table, found),

@@ -128,9 +128,10 @@ def bootstrap_scores(
     preds, # M predictions, (N, 5) grams
     groups, # N labels; photos of one label are drawn together
     n=2000, # Draws
+    weights=WEIGHTS, # Of the five targets; 1 for one of them and 0 for the others gives its R2
 ): # (n, M) weighted R2; the models share each draw
     "The scores that visits to other sites might have given (Efron 1979, with groups as the unit)."
-    y, w = targets, np.array(WEIGHTS)
+    y, w = targets, np.array(weights)
     names, index = np.unique(groups, return_inverse=True)
     if (k := len(names)) < 2:
         raise DataError(f'all {len(y)} photos are of one group, {names[0]}; a bootstrap needs two at least')
@@ -231,8 +232,8 @@ def plot_coverage(
     for t, colour, marker, ls in zip(TARGETS, COLOURS, MARKERS, cycle(LINES)):
         for ax, fact in (covered, 'groups'), (wide, 'width_g'):
             ax.plot(shown[fact, t], color=colour, marker=marker, ls=ls, ms=4, label=short(t))
-    covered.set(xlabel='aimed at', ylabel='covered, mean over sites')
-    wide.set(xlabel='aimed at', ylabel='mean width, g', ylim=(0, None))
+    covered.set(xlabel='promised share of photos', ylabel='share inside, mean over sites')
+    wide.set(xlabel='promised share of photos', ylabel='mean width, g', ylim=(0, None))
     covered.legend(fontsize=7, frameon=False)
     return axs
 
@@ -322,7 +323,7 @@ def plot_comparison(
     errors = np.abs(np.stack([a, b]) - targets)[..., -1]
     _diagonal(photo, errors)
     photo.scatter(*errors, s=10, alpha=.6, lw=0, color=COLOURS[0])
-    photo.set(xlabel=f'error of the total, g: {names[0]}', ylabel=names[1])
+    photo.set(xlabel=f'error of the total, g: {names[0]}', ylabel=f'error of the total, g: {names[1]}')
     site.barh(gain.index, gain, edgecolor='w', lw=0, color=np.where(ups, COLOURS[0], COLOURS[1]),
               hatch=np.where(ups, '', '//'))
     site.tick_params('y', labelsize=7)

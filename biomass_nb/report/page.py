@@ -6,7 +6,7 @@
 __all__ = ['STYLE', 'TEMPLATE', 'picture', 'render', 'write_report']
 
 # %% ../../nbs/report/page.ipynb #3b152862
-import base64, io
+import base64, datetime, io
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ from ..blend import Blend
 from ..core import DataError, atomic_path, check_writable
 from ..data import read_table
 from .figures import bootstrap_scores, score_interval
-from .sections import Section, check_same_photos, comparison_section, findings, pair_section
-from .sections import read_result, round_section, run_sections
+from .sections import Section, check_same_photos, comparison_section, pair_section
+from .sections import round_section, run_sections
+from .verdict import LEVELS, by_weight, findings, read_result, verdict
 from ..run import Predictor, RunFolder, open_run
 
 # %% ../../nbs/report/page.ipynb #6bc64add
@@ -53,13 +54,17 @@ h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0 }  h2 { font-size: 1.1
 header, section { border-bottom: 1px solid #ddd; padding: 1rem 0 }  p { margin: .3rem 0 }
 .score { font-size: 2.2rem; font-weight: 600 }  .quiet { color: #595959 }
 ul.findings { padding-left: 0; list-style: none }
-ul.findings li { border-left: 4px solid #D55E00; padding: .2rem .7rem; margin: .4rem 0; background: #fdf3ec }
+.verdict { font-size: 1.15rem; margin: .6rem 0 }
+ul.findings li { border-left: 6px solid #0072B2; padding: .2rem .7rem; margin: .4rem 0; background: #eef5fa }
+ul.findings li.weak { border-color: #E69F00; background: #fdf6e7 }
+ul.findings li.wrong { border-color: #D55E00; background: #fbe9e0 }
 nav ol { columns: 2; padding-left: 1.4rem; margin: .3rem 0 }  a { color: #0057a3 }
 picture img { width: 100%; height: auto; margin-top: .6rem }
 .table { overflow-x: auto; overflow-wrap: normal }
 table { border-collapse: collapse; font-size: .85rem; margin-top: .6rem; font-variant-numeric: tabular-nums }
 th, td { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-td:last-child { white-space: normal }  th:first-child { text-align: left; padding-left: 0 }
+td:last-child, thead th { white-space: normal }  #settings :is(td, th):last-child { text-align: left }
+th:first-child { text-align: left; padding-left: 0 }
 footer { padding: 1rem 0; font-size: .85rem }
 @media (max-width: 640px) { nav ol { columns: 1 } body { padding: .8rem } }
 @media print { nav { display: none } section { break-inside: avoid } body { max-width: none; font-size: 11pt }
@@ -78,8 +83,12 @@ TEMPLATE = '''<!DOCTYPE html>
 <header>
 <h1>{{ title }}</h1>
 {% if headline %}<p><span class="score">{{ headline }}</span> {{ beside }}</p>{% endif %}
+{% if verdict %}<p class="verdict">{{ verdict }}</p>{% endif %}
 <p class="quiet">{{ about }}</p>
-{% if findings %}<ul class="findings">{% for o in findings %}<li>{{ o }}</li>{% endfor %}</ul>{% endif %}
+{% if findings %}<ul class="findings">
+{% for o in findings %}<li class="{{ o.level }}"><b>{{ o.level.capitalize() }}:</b> {{ o.text }}</li>
+{% endfor %}</ul>
+<p class="quiet">{{ levels }}</p>{% endif %}
 <nav aria-label="Contents"><ol>
 {% for s in sections %}<li><a href="#{{ s.anchor }}">{{ s.title }}</a></li>
 {% endfor %}</ol></nav>
@@ -93,7 +102,7 @@ TEMPLATE = '''<!DOCTYPE html>
 {% if s.table is not none %}<div class="table">{{ html_table(s.table) }}</div>{% endif %}
 </section>
 {% endfor %}</main>
-<footer class="quiet">Written by biomass_nb {{ version }}.</footer>
+<footer class="quiet">Written on {{ date }} by biomass_nb {{ version }}.</footer>
 </body>
 </html>
 '''
@@ -113,15 +122,19 @@ def render(
     about, # One sentence below it
     headline='', # A number to read first
     beside='', # Text after it
-    findings=(), # Sentences that the reader must not miss
+    findings=(), # `Finding`s, which the reader must not miss
+    verdict='', # For whom the numbers are good enough
+    date=None, # Of the writing, such as 2026-03-31; None: today
 ): # HTML
     "The page."
     from jinja2 import Template
     from markupsafe import Markup
+    findings = by_weight(findings)
+    levels = '; '.join(f'{k.capitalize()}: {LEVELS[k]}' for k in dict.fromkeys(o.level for o in findings))
     return Template(TEMPLATE, autoescape=True).render(
-        sections=sections, title=title, about=about, headline=headline, beside=beside,
-        findings=list(findings), picture=picture, html_table=_html_table, style=Markup(STYLE),
-        version=__version__)
+        sections=sections, title=title, about=about, headline=headline, beside=beside, verdict=verdict,
+        findings=findings, levels=levels, picture=picture, html_table=_html_table,
+        style=Markup(STYLE), version=__version__, date=date or datetime.date.today())
 
 # %% ../../nbs/report/page.ipynb #98179194
 def _open(folder, paths): return [open_run(path, folder.store, folder.device) for path in paths]
@@ -170,20 +183,27 @@ def _sections(results, data):
     return blend, sections + run_sections(blend, [r.name for r in results])
 
 # %% ../../nbs/report/page.ipynb #fce600f0
-def _page(r, title, sections):
+def _about(r):
+    "Which photos a result is about, in two sentences."
+    days, sites, states = r.table.Sampling_Date, r.groups.nunique(), r.table.State.nunique()
+    return (f'{len(r.y)} photos of {sites} sites (each is a state on one day) in {states} states, taken from '
+            f'{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. The sites are divided into '
+            f'{r.table.fold.nunique()} folds, and each photo is predicted by models that have not seen its '
+            'fold.')
+
+# %% ../../nbs/report/page.ipynb #35b80b8f
+def _page(r, title, sections, date):
     "The HTML of sections about a result."
     low, high = score_interval(bootstrap_scores(r.y, [r.preds], r.groups)[:, 0])
-    states, folds = r.table.State.nunique(), r.table.fold.nunique()
-    about = (f'{len(r.y)} photos of {r.groups.nunique()} sites in {states} states, {folds} folds. Each photo '
-             'is predicted by models that have not seen its fold.')
     beside = f'weighted R² of {r.name}, 95% interval {low:.3f} to {high:.3f}'
-    return render(sections, title, about, f'{r.score:.3f}', beside, findings(r))
+    return render(sections, title, _about(r), f'{r.score:.3f}', beside, findings(r), verdict(r), date)
 
 # %% ../../nbs/report/page.ipynb #aeb85af7
 def write_report(
     runs, # Paths or predictors; or one folder of runs, or of rounds as `biomass_nb.pseudo.iterate` leaves it
     out=None, # The HTML file to write; None: report.html in the folder, in the working folder for several
     data=None, # Folder with the training photos, for the worst photos, the maps and the score of colours
+    date=None, # Of the writing, such as 2026-03-31; None: today
 ): # The path written; list of reasons, one for each section that is lacking
     "Report on a run, on rounds, or on several runs side by side and blended."
     runs, rounds = _open_all(runs)
@@ -196,5 +216,5 @@ def write_report(
         folder, table, each = rounds
         title = f'{folder.name}: best is {title}'
         sections.insert(0, round_section(table, [read_result(run) for run in each]))
-    with atomic_path(out) as part: part.write_text(_page(r, title, sections), encoding='utf-8')
+    with atomic_path(out) as part: part.write_text(_page(r, title, sections, date), encoding='utf-8')
     return out, [f'{s.title}: {s.lacking}' for s in sections if s.lacking]

@@ -16,7 +16,7 @@ from ..data import TARGETS, groups_of
 from ..kaggle.pack import RUN_FILES, run_files
 from ..kaggle.weights import hub_endpoint, hub_errors
 from ..report.figures import bootstrap_scores, score_interval
-from ..report.sections import read_result
+from ..report.verdict import read_result
 from ..run import RunFolder, open_run
 
 # %% ../../nbs/share/hub.ipynb #538557bd
