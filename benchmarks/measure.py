@@ -218,20 +218,20 @@ def start_workers_by(method):
 def race(p, draw, sides, check, show, rate, **quick):
     """Draw photos once, run both sides in turn, check each pair of runs, and show the medians.
 
-    `sides` are functions of the options, the strategy's and the library's, that give a dict of numbers;
-    `rate` gives those that are kept in --out. --quick puts `quick` in place of the defaults.
+    `sides` are two functions of the options by name, such as strategy and library, that give a dict of
+    numbers; `rate` gives those that are kept in --out. --quick puts `quick` in place of the defaults.
     """
     o = p.parse_args()
     if o.quick:
         p.set_defaults(**dict(photos=8, img_size=64, bs=4, repeats=1), **quick)
         o = p.parse_args()
     if o.photos % o.bs: p.error(f'--photos {o.photos} must be a multiple of --bs {o.bs}')
-    runs = []
+    runs, o.sides = [], list(sides)
     with tempfile.TemporaryDirectory() as folder:
         o.folder = Path(folder)
         alone(draw, o)
         for _ in range(o.repeats):
-            runs.append([alone(side, o) for side in sides])
+            runs.append([alone(side, o) for side in sides.values()])
             check(o, *runs[-1])
     show(o, *(pd.DataFrame([pair[i] for pair in runs]).median() for i in range(2)))
     loads = [r['load'] for pair in runs for r in pair]
@@ -247,7 +247,8 @@ def machine():
 def keep(o, runs, rate):
     "Write a row for each run and side to --out, in place of those of the same machine and setting."
     setting = dict(zip(SETTING, (machine(), o.backbone, o.img_size, o.bs)))
-    precisions = dict(strategy='fp32', library=pick_precision(o.precision, DEVICE))
+    precisions = {side: 'fp32' if side == 'strategy' else pick_precision(o.precision, DEVICE)
+                  for side in o.sides}
     table = pd.DataFrame([
         dict(setting, run=i, side=side, precision=precision, **rate(o, r),
              **{k: r[k] for k in ('peak_mb', 'gpu_mb', 'load')})

@@ -2,6 +2,8 @@
 
     python benchmarks/predict.py --out benchmarks/predict.csv  # which nbs/results.ipynb shows
     python benchmarks/predict.py --backbone vit_large_patch16_dinov3_qkvb --img_size 512  # with a GPU
+    python benchmarks/predict.py --engines --backbone tf_efficientnet_lite0 --img_size 448 --photos 8 --folds 1 \
+        --out benchmarks/engines.csv
 
 The strategy's prediction (2.4 and 3.2 of the write-up) has a DataLoader for each of its eight views. The
 processes of the loader open, resize and turn every photo anew, and the backbone is called for each half.
@@ -14,7 +16,12 @@ is the same without a model: eight loaders there; filling the store, and reading
 ceiling" is the speed of the models' arithmetic, as PyTorch counts it, in the whole time, over that of a large
 matrix product in the library's precision. CPU seconds are those of all cores and processes. With
 OMP_NUM_THREADS=1 they mean something even on a machine that has other work.
+
+With --engines both sides are the library's, on PyTorch and on ONNX Runtime. "Models" is making the models,
+which is mostly the export for ONNX Runtime. It comes before "whole", which then finds the graphs kept.
 """
+import os
+from functools import partial
 from tempfile import mkdtemp
 
 import numpy as np
@@ -25,7 +32,8 @@ import torchvision.transforms as T
 from biomass_nb.config import make_config
 from biomass_nb.core import pick_precision
 from biomass_nb.data import TARGETS
-from biomass_nb.model_film import data_config, fold_norms, load_weights, start_heads
+from biomass_nb.engine import fast_model, pick_engine
+from biomass_nb.model_film import data_config, load_weights, start_heads
 from biomass_nb.photos import PhotoStore, QuadratDataset, QuadratDL, photo_key
 from biomass_nb.run import Run, build_model, predict_batches, save_weights
 from biomass_nb.views import AskViews
@@ -92,9 +100,12 @@ def strategy(o):
 class InMemory(list): device = DEVICE
 
 
-def library(o):
-    paths, question = drawn(o)[1], AskViews('half_d4')
-    run = Run(o.folder/'run', mkdtemp(dir=o.folder))
+def library(o, engine='auto'):
+    paths, question, precision = drawn(o)[1], AskViews('half_d4'), pick_precision(o.precision, DEVICE)
+    os.environ['BIOMASS_NB_CACHE'] = mkdtemp(dir=o.folder)  # no graph is kept
+    run = Run(o.folder/'run', mkdtemp(dir=o.folder), engine=engine)
+    engine = pick_engine(engine, DEVICE, precision, len(paths)*len(VIEWS)*2*o.img_size**2)
+    with Clock() as making: models = [fast_model(run.model(m), o.img_size, engine) for m in run.finished]
     with Clock() as whole: grams = run.predict(paths, 'half_d4')
     memory = peak()
     with Clock() as reading:
@@ -104,13 +115,12 @@ def library(o):
                        device=DEVICE)
         for _ in range(o.folds):
             for batch in dl.new(): pass
-    precision, trial = pick_precision(o.precision, DEVICE), [x[:1].cpu() for x in batch[:2]]
-    models = [fold_norms(run.model(member), *trial) for member in run.finished]
     with Clock() as alone:
         for model in models: list(predict_batches(model, InMemory([batch]*len(dl)), question, precision))
+    plain = run.model(run.finished[0]).to(DEVICE)
     return memory | seconds(whole, reading, alone) | dict(
-        grams=grams, exact=precision == 'fp32', gflop=forward_gflop(model, *batch[:2]),
-        tflop_s=product_speed(precision))
+        models_wall=making.wall, models_cpu=making.cpu, grams=grams, exact=precision == 'fp32',
+        gflop=forward_gflop(plain, *batch[:2]), tflop_s=product_speed(precision))
 
 
 # --- The comparison
@@ -122,6 +132,7 @@ def seconds(whole, reading, alone):
 
 def check(o, strategy, library):
     "Both gave grams for all photos, the photos' grams differ, and in full precision the sides agree."
+    strategy.pop('exact', None)
     exact, (a, b) = library.pop('exact'), (r.pop('grams') for r in (strategy, library))
     library['difference'], library['spread'] = np.abs(a - b).max(), np.ptp(a, 0).max()
     assert a.shape == b.shape == (o.photos, 5) and np.isfinite([a, b]).all(), 'grams are lacking'
@@ -132,18 +143,24 @@ def check(o, strategy, library):
 def rate(o, r): return dict(photos_s=o.photos/r['whole_wall'], compute_photos_s=o.photos/r['alone_wall'])
 
 
+def engine_rate(o, r):
+    "Besides, what other work on the machine does not change: CPU seconds; and how far the grams are apart."
+    cpu = dict(cpu_s=r['whole_cpu']/o.photos, compute_cpu_s=r['alone_cpu']/o.photos, models_cpu_s=r['models_cpu'])
+    return rate(o, r) | cpu | dict(difference_g=r.get('difference', 0.))
+
+
 def show(o, s, l):
     columns = {'whole_wall': 'whole, s', 'input_wall': 'input, s', 'alone_wall': 'compute, s',
                'whole_cpu': 'CPU, s', 'photos_s': 'photos/s', 'of_ceiling': 'of ceiling',
-               'peak_mb': 'peak MB', 'worker_mb': 'a worker MB', 'gpu_mb': 'GPU MB'}
-    table = pd.DataFrame(dict(strategy=s, library=l)).T
+               'models_wall': 'models, s', 'peak_mb': 'peak MB', 'worker_mb': 'a worker MB', 'gpu_mb': 'GPU MB'}
+    table = pd.DataFrame(dict(zip(o.sides, (s, l)))).T
     table['photos_s'] = o.photos/table.whole_wall
     table['of_ceiling'] = table.photos_s*len(VIEWS)*o.folds*l.gflop/l.tflop_s/1e3
-    print(table[list(columns)].rename(columns=columns).round(3).to_string())
+    print(table[[c for c in columns if c in table]].rename(columns=columns).round(3).to_string())
     times = {k: {name: s[f'{part}_{k}']/l[f'{part}_{k}'] for name, part in
                  dict(whole='whole', input='input', compute='alone').items()} for k in ('wall', 'cpu')}
-    print('\nhow many times as long the strategy takes', pd.DataFrame(times).T.round(2).to_string(), sep='\n')
-    print(f'with input for nothing, the library would be {s.whole_wall/l.alone_wall:.2f} times as fast')
+    print(f'\nhow many times as long {o.sides[0]} takes', pd.DataFrame(times).T.round(2).to_string(), sep='\n')
+    print(f'with input for nothing, {o.sides[1]} would be {s.whole_wall/l.alone_wall:.2f} times as fast')
     print(f'largest difference {l.difference:.1e} g, where photos differ by up to {l.spread:.1e} g; '
           f'{l.gflop:.2f} GFLOP a quadrat and view, ceiling {l.tflop_s:.2f} TFLOP/s')
 
@@ -151,4 +168,7 @@ def show(o, s, l):
 if __name__ == '__main__':
     p = race_parser(__doc__, img_size=128)
     p.add_argument('--folds', type=int, default=2, help='models of the run')
-    race(p, draw, (strategy, library), check, show, rate)
+    p.add_argument('--engines', action='store_true', help='race PyTorch against ONNX Runtime in the library')
+    if p.parse_known_args()[0].engines:
+        race(p, draw, {o: partial(library, engine=o) for o in ('torch', 'onnx')}, check, show, engine_rate)
+    else: race(p, draw, dict(strategy=strategy, library=library), check, show, rate)

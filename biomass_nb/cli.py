@@ -150,6 +150,7 @@ def biomass_train(
     jobs:int=None, # Members trained side by side; default one for each GPU
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
     log:list=None, # Also log to: csv, tensorboard, wandb, mlflow
+    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
     **fields, # Of the config
 ):
     "Train a member per fold and score it out of fold. `accelerate launch` uses several GPUs for each."
@@ -159,7 +160,7 @@ def biomass_train(
     from biomass_nb.train import Run, make_config, train_folds
     from torch.cuda import is_available
     preset = preset or ('baseline' if is_available() else 'pretrained')
-    cfg, run = make_config(preset, **fields), Run(out, store)
+    cfg, run = make_config(preset, **fields), Run(out, store, engine=engine)
     check_writable(f'{out}/config.json')
     summary = train_folds(data, run, cfg, jobs=jobs, log=log or ())
     if int(os.environ.get('RANK', 0)): return  # one of several processes speaks
@@ -232,12 +233,14 @@ def biomass_predict(
     ttt:float=0., # Minutes for test-time training, prediction included; 0: none
     bad_photos:str='stop', # Photos that cannot be read: stop, or mean to fill in the training mean
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
+    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
 ):
     "Predict the test photos over views and folds."
     from biomass_nb.core import Budget
     from biomass_nb.intervals import run_intervals
     from biomass_nb.run import open_run
-    run, (df, photos, skip) = open_run(run, store), _test_photos(data, out, bad_photos)
+    run = open_run(run, store, engine=engine)
+    df, photos, skip = _test_photos(data, out, bad_photos)
     if ttt and intervals:
         warnings.warn('the intervals are calibrated on the run before test-time training', DataWarning)
     if ttt:
@@ -280,12 +283,13 @@ def biomass_photos(
     geojson:bool=False, # Write the places of the photos as GeoJSON beside the table
     report:bool=False, # Write a report beside the table
     store:str=None, # Folder that keeps decoded photos; default: they are not kept
+    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
 ):
     "Predict photos of your own, and the means of their paddocks: grams and kilograms per hectare."
     from biomass_nb.paddock.folder import measure_folder
     from biomass_nb.paddock.photos import parse_quadrat
     from biomass_nb.run import open_run
-    run, area = open_run(run, store), parse_quadrat(quadrat)
+    run, area = open_run(run, store, engine=engine), parse_quadrat(quadrat)
     known = data if os.path.isfile(f'{data}/train.csv') else None
     res = measure_folder(run, photos, out, known, views, coverage, area, paddocks, cuts, clip, intervals,
                          frame, not strip, geojson, report)
@@ -325,13 +329,14 @@ def biomass_ensemble(
     coverage:float=.9, # Share of the photos of new sites that the intervals shall cover
     bad_photos:str='stop', # Photos that cannot be read: stop, or mean to fill in the training mean
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
+    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
 ):
     "Blend several runs, judge the blend out of fold, predict the test photos and write a submission."
     from biomass_nb.blend import Blend, parse_rules
     from biomass_nb.intervals import fit_run_intervals, run_intervals
     from biomass_nb.run import open_run
     rules, (df, photos, skip) = rules and parse_rules(rules), _test_photos(data, out, bad_photos)
-    blend = Blend([open_run(o, store) for o in run or ()], weights, rules, scale, data)
+    blend = Blend([open_run(o, store, engine=engine) for o in run or ()], weights, rules, scale, data)
     blend.check_views(views)
     if intervals: fit_run_intervals(blend, views, coverage, data)  # too few sites show before the long part
     print(blend, flush=True)
@@ -371,13 +376,15 @@ def biomass_embed(
     bs:int=8, # Quadrats in a batch
     precision:str='auto', # Of the backbone: auto, fp32, fp16, bf16
     store:str=None, # Folder that keeps photos and features; default in the user's cache
+    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
 ):
     "Frozen features with a regression on them: a run, its out-of-fold scores, and a submission."
     from biomass_nb.core import check_writable
     from biomass_nb.data import check_ids, find_photos, read_test, write_submission
     from biomass_nb.features.head_run import HeadRun, train_heads
     check_writable(f'{out}/submission.csv')
-    run, test, how = HeadRun(out, store), read_test(data), dict(img_size=img_size, bs=bs, precision=precision)
+    run, test = HeadRun(out, store, engine=engine), read_test(data)
+    how = dict(img_size=img_size, bs=bs, precision=precision)
     photos = find_photos(test, data)
     check_ids(test.image_id, data)
     summary = train_heads(data, run, backbone, weights, stream, n_folds=n_folds, seed=seed, verbose=False,

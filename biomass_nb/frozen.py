@@ -6,13 +6,13 @@
 __all__ = ['variants', 'MapDataset', 'MapStore']
 
 # %% ../nbs/01b_frozen.ipynb #f035244a
-import hashlib
-
 import numpy as np, torch
 from .core import cached, kept_path, progress
+from .engine import engine_facts, module_digest, onnx_graph, pick_engine
 from .model_film import BiomassModel, lower_part
 from .photos import PhotoStore, QuadratDataset
 from fastcore.basics import patch
+from torch import nn
 
 # %% ../nbs/01b_frozen.ipynb #c88f02d6
 def variants(
@@ -27,23 +27,21 @@ def variants(
     return np.stack([decoded[key], *(torch.stack(ds.item(0, i)[:2]).numpy() for i in range(1, n))])
 
 # %% ../nbs/01b_frozen.ipynb #14399582
+class _Lower(nn.Module):
+    "The frozen stages of a model as a module of their own."
+    def __init__(self, model): super().__init__(); self.part = lower_part(model.backbone, model.frozen).eval()
+    def forward(self, x): return self.part.forward_features(x)
+
+# %% ../nbs/01b_frozen.ipynb #36460add
 @torch.inference_mode()
-def _maps(model, images, mean, std):
+def _maps(lower, images, mean, std, whole, device):
     "(n, 2, h, w, C) float16 of (n, 2, size, size, 3) uint8: what the frozen stages make of both halves."
-    device = next(model.parameters()).device
     mean, std = (torch.tensor(o, device=device).mul(255).view(1, 3, 1, 1) for o in (mean, std))
     left, right = (torch.from_numpy(o).permute(0, 3, 1, 2).to(device).float().sub_(mean).div_(std)
                    for o in images.swapaxes(0, 1))
-    x = torch.cat([left, right], 3 if model.whole else 0).contiguous(memory_format=torch.channels_last)
-    maps = lower_part(model.backbone, model.frozen).eval().forward_features(x)
-    parts = maps.chunk(2, 3 if model.whole else 0)
+    x = torch.cat([left, right], 3 if whole else 0).contiguous(memory_format=torch.channels_last)
+    parts = lower(x).chunk(2, 3 if whole else 0)
     return np.stack([o.permute(0, 2, 3, 1).half().cpu().numpy() for o in parts], 1)
-
-def _digest(module):
-    "The hash of the parameters and statistics of a module."
-    res = hashlib.blake2b(digest_size=16)
-    for k, v in module.state_dict().items(): res.update(k.encode() + v.cpu().numpy().tobytes())
-    return res.hexdigest()
 
 # %% ../nbs/01b_frozen.ipynb #70a10d09
 class MapDataset(QuadratDataset):
@@ -68,10 +66,11 @@ class MapStore:
         tfms, # Their augmentation, one of `biomass_nb.photos.TFMS`
         mean, # The model's channel means, 0 to 1
         std, # The model's channel deviations
+        engine='auto', # One of `ENGINES`
     ):
         self.model, self.decoded, self.n, self.tfms, self.mean, self.std = model, decoded, n, tfms, mean, std
-        self.size, self.opened, self.dataset = decoded.size, {}, MapDataset
-        lower = _digest(lower_part(model.backbone, model.frozen))
+        self.size, self.opened, self.dataset, self.engine = decoded.size, {}, MapDataset, engine
+        lower = module_digest(lower_part(model.backbone, model.frozen))
         self.facts = lower, model.whole, decoded.size, n, tfms, list(mean), list(std)
 
     def __getitem__(self, key): return self.opened[key]  # (n, 2, h, w, C) float16, memory-mapped
@@ -82,10 +81,22 @@ def add(self:MapStore,
     keys, # Of photos in `decoded`
 ):
     "Open the maps of photos. Those that are not kept yet are computed."
-    folder = self.decoded.path.parent/'maps-v2'
+    folder, keys = self.decoded.path.parent/'maps-v2', list(dict.fromkeys(keys))
+    whole, device, lower = self.model.whole, next(self.model.parameters()).device, None
+    engine = pick_engine(self.engine, device, 'fp32', len(keys)*self.n*2*self.size**2)
     def make(key):
-        images = variants(self.decoded, key, self.n, self.tfms, self.model.whole)
-        return _maps(self.model, images, self.mean, self.std)
-    for key in progress(dict.fromkeys(keys), f'maps of {len(keys)} photos at {self.size} px'):
-        self.opened[key] = cached(kept_path(folder, key, *self.facts), lambda: make(key))
+        nonlocal lower
+        lower = lower or self._lower(engine)
+        images = variants(self.decoded, key, self.n, self.tfms, whole)
+        return _maps(lower, images, self.mean, self.std, whole, device)
+    for key in progress(keys, f'maps of {len(keys)} photos at {self.size} px'):
+        path = kept_path(folder, key, *self.facts, *engine_facts(engine))
+        self.opened[key] = cached(path, lambda: make(key))
     return self
+
+@patch
+def _lower(self:MapStore, engine):
+    "The frozen stages as an engine runs them."
+    lower, size = _Lower(self.model), (self.size, self.size*(1 + self.model.whole))
+    graph = onnx_graph(lower, size, self.model.frozen) if engine == 'onnx' else None
+    return lower if graph is None else graph

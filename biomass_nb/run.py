@@ -20,9 +20,10 @@ from .config import HeadConfig, TrainConfig
 from .core import DataError, DataWarning, atomic_path, autocast, cached, check_name, file_digest
 from .core import fingerprint, kept_path, pick_precision, progress, read_json, write_json
 from .data import COMPONENTS, TARGETS, add_sums, out_of_fold_means, read_table, write_table
+from .engine import ENGINES, engine_facts, fast_model, pick_engine
 from .looks import Looks
 from .losses import target_r2, weighted_r2
-from .model_film import BiomassModel, data_config, fold_norms, load_weights
+from .model_film import BiomassModel, data_config, load_weights
 from .photos import PhotoStore, QuadratDataset, QuadratDL, cache_dir, read_photos
 from .pretrained import pretrained_file
 from .views import AskFeatures, AskViews
@@ -169,9 +170,12 @@ class RunFolder(Predictor):
         path, # The folder, or a `RunFolder`
         store=None, # Folder that keeps decoded photos and answers; default `cache_dir()`
         device=None, # Default: the GPU if there is one
+        engine=None, # One of `ENGINES`, for prediction, features and frozen layers; default auto
     ):
+        if isinstance(path, RunFolder):
+            store, device, engine = store or path.store, device or path.device, engine or path.engine
         self.path, self.store, self.device = Path(getattr(path, 'path', path)), store, device
-        if isinstance(path, RunFolder): self.store, self.device = store or path.store, device or path.device
+        self.engine = check_name(engine or 'auto', ENGINES, 'engine', 'engine')
 
     def __truediv__(self, name): return self.path/name
     def __str__(self): return str(self.path)
@@ -293,8 +297,8 @@ def record(self:RunFolder,
 # %% ../nbs/02d_run.ipynb #bf08fc08
 class Run(RunFolder):
     "A folder with the members of one config."
-    def __init__(self, path, store=None, device=None):
-        super().__init__(path, store, device)
+    def __init__(self, path, store=None, device=None, engine=None):
+        super().__init__(path, store, device, engine)
         self._digests = {}
 
     @property
@@ -409,24 +413,24 @@ def fingerprint(self:Run,
 _PART = 64  # photos whose answers are kept in one file
 
 @patch
-def _fast_model(self:Run, member):
-    "A member for prediction: batch norms are folded into convolutions."
-    size = self.config.img_size
-    trial = torch.linspace(-2, 2, 3*size**2).view(1, 3, size, size)
-    return fold_norms(self.model(member), trial, trial)
+def _engine(self:Run, n, question, precision):
+    "What runs the backbone of a member that is asked about `n` photos."
+    pixels = n*len(getattr(question, 'views', [0]))*2*self.config.img_size**2
+    return pick_engine(self.engine, self.device or default_device(), precision, pixels)
 
 @patch
 def _answers(self:Run, member, keys, question, bs, bar, precision):
     "The answers of one member, (Q, N, W) float32: those that are kept, and those that are lacking."
-    dl = self.loader(keys, bs)
+    dl, engine = self.loader(keys, bs), self._engine(len(keys), question, precision)
     size = dl.bs*-(-_PART//dl.bs)
-    facts = self.digest(member), question.name, self.trained_on['mean'], self.trained_on['std'], precision
+    facts = (self.digest(member), question.name, self.trained_on['mean'], self.trained_on['std'], precision,
+             *engine_facts(engine))
     folder, model, parts = Path(self.store or cache_dir())/'answers-v2', None, []
     for i in range(0, len(keys), size):
         part = list(keys[i:i + size])
         def make():
             nonlocal model
-            model = model or self._fast_model(member)
+            model = model or fast_model(self.model(member), self.config.img_size, engine)
             batches = predict_batches(model, self.loader(part, bs), question, precision)
             return np.concatenate(list(batches), 1).astype(np.float32)
         parts.append(cached(kept_path(folder, 'answers', *facts, part), make))
@@ -550,12 +554,13 @@ def oof_table(
 @patch
 def _out_of_fold(self:Run, df, question):
     "(seeds, Q, N, W) answers about training photos by the members that have not seen them."
-    answers = None
+    precision = pick_precision(self.config.precision, self.device or default_device())
+    answers, engine = None, self._engine(df.fold.value_counts().max(), question, precision)
     for m in self.members:
-        rows = (df.fold == m.fold).to_numpy()
+        rows, model = (df.fold == m.fold).to_numpy(), self.model(m)
+        if engine == 'onnx': model = fast_model(model, self.config.img_size, engine)
         dl = self.loader(df.key[rows], 2*self.config.bs)
-        precision = pick_precision(self.config.precision, dl.device)
-        new = np.concatenate(list(predict_batches(self.model(m), dl, question, precision)), 1)
+        new = np.concatenate(list(predict_batches(model, dl, question, precision)), 1)
         if answers is None: answers = np.full((self.config.n_seeds, len(new), len(df), new.shape[2]), np.nan)
         answers[m.repeat][:, rows] = new
     return answers
@@ -638,14 +643,17 @@ def open_run(
     run, # A path, hf://user/name, or a `Predictor`, which is returned as it is
     store=None, # As in `Run`
     device=None, # As in `Run`
+    engine=None, # As in `Run`
 ): # `Predictor`
     "The run in a folder, of whatever kind."
     if isinstance(run, Predictor): return run
-    if str(run).startswith('hf://'): return RunFolder.from_hub(run, store=store, device=device)
+    if str(run).startswith('hf://'):
+        pulled = RunFolder.from_hub(run, store=store, device=device)
+        return type(pulled)(pulled, engine=engine)
     config = read_json(Path(run)/'config.json', 'give a run folder, as training writes it', 'run')
     kind = config.get('kind', 'network') if isinstance(config, dict) else 'network'
     module, _, name = KINDS[check_name(kind, KINDS, 'kind of run', 'run')].rpartition('.')
-    return getattr(import_module(module), name)(run, store, device)
+    return getattr(import_module(module), name)(run, store, device, engine)
 
 # %% ../nbs/02d_run.ipynb #310e486e
 @patch

@@ -99,7 +99,8 @@ def _map_store(run, start, keys):
     model = build_model(cfg)
     if start: load_weights(model, start)
     model.to(run.device or default_device())
-    return MapStore(model, run.decoded, cfg.variants, cfg.tfms, known['mean'], known['std']).add(keys)
+    how = cfg.variants, cfg.tfms, known['mean'], known['std'], run.engine
+    return MapStore(model, run.decoded, *how).add(keys)
 
 # %% ../nbs/03_train.ipynb #6a35e6d2
 def _member_learner(df, run, member):

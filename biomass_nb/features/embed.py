@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np, torch
 from ..core import DataError, atomic_path, cached, check_name, file_digest, kept_path
 from ..core import pick_precision, progress
+from ..engine import engine_facts, onnx_graph, pick_engine
 from ..looks import ColourStatistics
 from ..model_film import STREAMS, create_backbone, data_config, load_backbone, set_img_size
 from ..photos import PhotoStore, QuadratDataset, QuadratDL
@@ -118,6 +119,12 @@ def weights_digest(
     return file and file_digest(file)
 
 # %% ../../nbs/features/embed.ipynb #56935f21
+def _model(engine, *how):
+    "A `FrozenBackbone` as an engine runs it."
+    model, (name, _, size, whole, _) = FrozenBackbone(*how), how
+    graph = onnx_graph(model, (size, size*(1 + whole)), name, model.layers) if engine == 'onnx' else None
+    return model if graph is None else graph
+
 def _answers(make_model, make_batches, question, precision, keys):
     "For each key the features of a photo, (V, S, F)."
     for batch in predict_batches(make_model(), make_batches(keys), question, precision):
@@ -158,6 +165,7 @@ def extract(
     skip_bad=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
     stats=None, # dict with mean and std, and img_size unless that is given; None: `backbone_stats`
     looks=None, # As in `biomass_nb.photos.PhotoStore.add`
+    engine='auto', # One of `ENGINES`
 ): # `Features`
     "Features of photos. Those that are not kept yet are computed."
     question, device = AskFrozen(views, stream), device or default_device()
@@ -166,10 +174,13 @@ def extract(
     digest, precision = weights_digest(backbone, weights), pick_precision(precision, device)
     decoded = PhotoStore(img_size or stats['img_size'], store)
     keys = decoded.add(photos, skip_bad, looks)
-    facts = backbone, digest, list(mean), list(std), decoded.size, question.name, tuple(depths), precision
+    pixels = len(keys)*len(question.views)*2*decoded.size**2
+    engine = pick_engine(engine, device, precision, pixels) if digest else 'torch'
+    facts = (backbone, digest, list(mean), list(std), decoded.size, question.name, tuple(depths), precision,
+             *engine_facts(engine))
     paths = {k: kept_path(decoded.path.parent/'features-v4', k, *facts) for k in keys if k}
     if not paths: raise DataError(f'none of the {len(keys)} photos can be used', 'photos')
-    model = partial(FrozenBackbone, backbone, frozen_weights(backbone, weights), decoded.size, question.whole,
+    model = partial(_model, engine, backbone, frozen_weights(backbone, weights), decoded.size, question.whole,
                     depths)
     batches = lambda todo: QuadratDL(QuadratDataset(decoded, todo), bs, mean, std, device=device)
     make = partial(_answers, model if digest else ColourStatistics, batches, question, precision)

@@ -92,7 +92,8 @@ def _see(self:HeadRun, photos, views='none', **kwargs): # dict: (V, N, F) by nam
     c = self.config
     return {name: extract(photos, c.backbone, self.weights, c.img_size, stream, views, c.depths,
                           store=self.store, precision=c.precision, device=self.device,
-                          stats=self.trained_on, looks=self.looks, **kwargs).by_view()
+                          stats=self.trained_on, looks=self.looks, engine=self.engine,
+                          **kwargs).by_view()
             for name, stream in self.streams.items()}
 
 def _wide(features): return np.concatenate(list(features.values()), -1)  # side by side
@@ -192,7 +193,7 @@ def _read_photos(data, run, settings, bs):
     c = HeadConfig(**settings)
     df = assign_folds(read_photos(data, PhotoStore(c.img_size, run.store)), c.n_folds, c.seed)
     extract(list(df.path[:bs]), c.backbone, c.weights, c.img_size, c.stream.replace('both', 'halves'), bs=bs,
-            store=run.store, precision=c.precision, device=run.device)
+            store=run.store, precision=c.precision, device=run.device, engine=run.engine)
     return df
 
 # %% ../../nbs/features/head_run.ipynb #b1b84152
