@@ -8,7 +8,6 @@ __all__ = ['PLACE', 'photo_place', 'photo_places', 'has_place', 'write_geojson',
 # %% ../../nbs/paddock/places.ipynb #402a7e59
 import json
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np, pandas as pd
 from ..core import DataError, atomic_path, check_writable
