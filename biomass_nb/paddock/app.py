@@ -339,9 +339,12 @@ def serve_app(
     block=True, # Serve until Ctrl-C
 ): # A `gradio.Blocks` that is served
     "Serve the page. Uploads and answers are removed at the end."
+    import matplotlib
     home = tempfile.mkdtemp(prefix='biomass_')
     os.environ['GRADIO_TEMP_DIR'] = f'{home}/cache'
-    if block: signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the photos are removed
+    if block:
+        matplotlib.use('agg')  # figures are drawn in threads, where windows are not possible
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the photos are removed
     try:
         app = build_app(run, data, views, coverage, home)
         if block: print(f'the page is http://{host}:{port}; Ctrl-C ends it', flush=True)
