@@ -7,7 +7,7 @@ __all__ = ['MOST_PHOTOS', 'MOST_BYTES', 'CUT_COLUMNS', 'take_photos', 'Visit', '
            'captions', 'build_app', 'serve_app']
 
 # %% ../../nbs/paddock/app.ipynb #e7bf0366
-import os, secrets, shutil, signal, sys, tempfile, warnings, zipfile
+import atexit, os, secrets, shutil, signal, sys, tempfile, warnings, zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -341,10 +341,11 @@ def serve_app(
     "Serve the page. Uploads and answers are removed at the end."
     import matplotlib
     home = tempfile.mkdtemp(prefix='biomass_')
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ['GRADIO_TEMP_DIR'] = f'{home}/cache'
     if block:
         matplotlib.use('agg')  # figures are drawn in threads, where windows are not possible
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the photos are removed
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads are removed
     try:
         app = build_app(run, data, views, coverage, home)
         if block: print(f'the page is http://{host}:{port}; Ctrl-C ends it', flush=True)
@@ -354,6 +355,4 @@ def serve_app(
     except OSError as e:
         raise DataError(f'{host}:{port}: cannot be served, it may be in use; choose another port',
                         'port') from e
-    finally:
-        if block: shutil.rmtree(home, ignore_errors=True)
     return app
