@@ -8,6 +8,7 @@ __all__ = ['ENGINES', 'pick_engine', 'engine_facts', 'OnnxGraph', 'module_digest
 # %% ../nbs/01a_engine.ipynb #737b8ce3
 import hashlib, warnings
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
@@ -22,7 +23,6 @@ from torch import nn
 # %% ../nbs/01a_engine.ipynb #377dc7ab
 ENGINES = ('auto', 'torch', 'onnx')
 _MUCH = 30e6  # pixels for a model, from which on an export is worth its time
-_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 
 def pick_engine(
     engine:str, # One of `ENGINES`
@@ -32,17 +32,20 @@ def pick_engine(
 ): # 'torch' or 'onnx'
     "Resolve 'auto': onnx on a CPU where it is installed and the work is worth an export, torch elsewhere."
     if check_name(engine, ENGINES, 'engine', 'engine') == 'torch': return 'torch'
+    if engine == 'auto' and pixels < _MUCH: return 'torch'
     why = _hindrance(torch.device(device), precision)
     if why and engine == 'onnx':
         warnings.warn(f'ONNX Runtime is not used: {why}; PyTorch runs the backbone', DataWarning)
-    return 'torch' if why or engine == 'auto' and pixels < _MUCH else 'onnx'
+    return 'torch' if why else 'onnx'
 
 # %% ../nbs/01a_engine.ipynb #d2acba37
 def _hindrance(device, precision):
     "Why ONNX Runtime cannot be used here; an empty text if it can."
     if device.type != 'cpu': return f'the device is {device.type}, and it is used on CPUs only'
     if precision != 'fp32': return f'the precision is {precision}, and it is used in fp32 only'
-    lacking = [o for o in _PACKAGES if not find_spec(o)]
+    try: import_module('onnxruntime')
+    except ImportError: lacking = ['onnxruntime']
+    else: lacking = [o for o in ('onnx', 'onnxscript') if not find_spec(o)]
     return f'{lacking[0]} is not installed; pip install "biomass_nb[fast]"' if lacking else ''
 
 # %% ../nbs/01a_engine.ipynb #16d6586d
@@ -50,7 +53,7 @@ def engine_facts(
     engine:str, # torch or onnx, as `pick_engine` gives it
 ): # tuple: what the name of a kept answer tells of the engine, for `biomass_nb.core.kept_path`
     "What an answer depends on besides the model: nothing for PyTorch, the version for ONNX Runtime."
-    return () if engine == 'torch' else (f"onnxruntime {version('onnxruntime')}",)
+    return () if engine == 'torch' else (f"onnxruntime {import_module('onnxruntime').__version__}",)
 
 # %% ../nbs/01a_engine.ipynb #3d3b9269
 class OnnxGraph(nn.Module):
@@ -111,16 +114,25 @@ def onnx_graph(
     *facts, # What the module's answer depends on besides its weights and its `repr`
 ): # `OnnxGraph`; None with a warning where the module cannot be exported
     "The graph of a module: read if it is kept, or else exported and kept."
-    name = next((m.pretrained_cfg['architecture'] for m in module.modules() if hasattr(m, 'pretrained_cfg')),
-                type(module).__name__)
-    known = module_digest(module), repr(module), tuple(size), facts
+    name, folder = _name(module), cache_dir()/'graphs-v1'
     made_by = [version(o) for o in ('torch', 'timm', 'onnx', 'onnxscript')]
-    path = kept_path(cache_dir()/'graphs-v1', name, known, made_by, suffix='.onnx')
+    known = repr(module), tuple(size), facts, made_by
+    path = kept_path(folder, name, module_digest(module), known, suffix='.onnx')
+    reason = kept_path(folder, name, known, suffix='.txt')
     images = torch.linspace(-2, 2, 3*size[0]*size[1]).view(1, 3, *size)
     keep = lambda part, graph: part.write_bytes(graph.data)
-    try: return cached(path, lambda: _new_graph(module, images), OnnxGraph, keep)
+    try:
+        if reason.exists(): raise _NoGraph(reason.read_text())
+        return cached(path, lambda: _new_graph(module, images), OnnxGraph, keep)
     except _NoGraph as e:
-        warnings.warn(f'{name}: cannot be exported to ONNX ({e}); PyTorch runs it', DataWarning, stacklevel=2)
+        why, here_only = str(e), isinstance(e.__cause__, (MemoryError, ImportError))
+    if not here_only: cached(reason, lambda: why, Path.read_text, Path.write_text)
+    warnings.warn(f'{name}: cannot be exported to ONNX ({why}); PyTorch runs it', DataWarning, stacklevel=2)
+
+def _name(module):
+    "What a person calls a module: the name of its timm model, if it has one."
+    cfgs = (m.pretrained_cfg for m in module.modules() if hasattr(m, 'pretrained_cfg'))
+    return next((cfg['architecture'] for cfg in cfgs), type(module).__name__)
 
 # %% ../nbs/01a_engine.ipynb #8f7a2f48
 class _Seen(nn.Module):
