@@ -2,9 +2,8 @@
 
     python benchmarks/predict.py --out benchmarks/predict.csv  # which nbs/results.ipynb shows
     python benchmarks/predict.py --backbone vit_large_patch16_dinov3_qkvb --img_size 512  # with a GPU
-    python benchmarks/predict.py --engines --backbone tf_efficientnet_lite0 --img_size 448 --photos 8 \
-        --folds 1 \
-        --out benchmarks/engines.csv
+    python benchmarks/predict.py --engines --backbone tf_efficientnet_lite0 --img_size 448 --photos 8 \\
+        --folds 1 --repeats 5 --out benchmarks/engines.csv
 
 The strategy's prediction (2.4 and 3.2 of the write-up) has a DataLoader for each of its eight views. The
 processes of the loader open, resize and turn every photo anew, and the backbone is called for each half.
@@ -162,8 +161,8 @@ def show(o, s, l):
     print(table[[c for c in columns if c in table]].rename(columns=columns).round(3).to_string())
     times = {k: {name: s[f'{part}_{k}']/l[f'{part}_{k}'] for name, part in
                  dict(whole='whole', input='input', compute='alone').items()} for k in ('wall', 'cpu')}
-    print(f'\nhow many times as long {o.sides[0]} takes')
-    print(pd.DataFrame(times).T.round(2).to_string())
+    print(f'\nhow many times as long {o.sides[0]} takes', pd.DataFrame(times).T.round(2).to_string(),
+          sep='\n')
     print(f'with input for nothing, {o.sides[1]} would be {s.whole_wall/l.alone_wall:.2f} times as fast')
     print(f'largest difference {l.difference:.1e} g, where photos differ by up to {l.spread:.1e} g; '
           f'{l.gflop:.2f} GFLOP a quadrat and view, ceiling {l.tflop_s:.2f} TFLOP/s')
