@@ -51,7 +51,7 @@ def upload(page, photos):
 def read_grams(page, photos, out):
     "Upload photos, and read what the page says of them."
     upload(page, photos)
-    first = headline(page, f'by {len(photos)} photos')
+    first = headline(page, f'by {len(photos)} photo')
     expect(page.locator('#gallery img')).to_have_count(len(photos), timeout=30_000)
     page.locator('#gallery img').first.click()
     expect(page.locator('#map img')).to_be_visible(timeout=60_000)
@@ -97,7 +97,7 @@ def two_at_once(browser, photos):
         upload(a, photos[:1])
         upload(b, photos[1:3])
         for page, n in (a, 1), (b, 2):
-            headline(page, f'by {n} photos')
+            headline(page, f'by {n} photo')
             expect(page.locator('#gallery img')).to_have_count(n, timeout=30_000)
 
 

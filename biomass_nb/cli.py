@@ -209,7 +209,7 @@ def _write(out, data, df, preds, bounds, coverage):
     print(f'{out}: {len(df)} photos, {preds.size} rows, total {preds[:, 4].mean():.1f} g on average')
     if bounds is None: return
     path = write_intervals(out, df.image_id, preds, *bounds)
-    print(f'{path}: intervals that shall cover {coverage:.0%} of the photos of new sites')
+    print(f'{path}: {coverage:.0%} intervals for photos of new sites')
 
 def _test_photos(data, out, bad_photos):
     "The test table, its photos, and whether bad ones are skipped."
@@ -229,7 +229,7 @@ def biomass_predict(
     out:str='submission.csv', # The csv file to write
     views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
     intervals:bool=False, # Write bounds as well, beside the submission
-    coverage:float=.9, # Share of the photos of new sites that the intervals shall cover
+    coverage:float=.9, # Of the intervals: share of the photos of new sites that they are made to cover
     ttt:float=0., # Minutes for test-time training, prediction included; 0: none
     bad_photos:str='stop', # Photos that cannot be read: stop, or mean to fill in the training mean
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
@@ -258,9 +258,9 @@ def _tell_folder(res, coverage, intervals):
     print(f'{table.to_string()}\n')
     if res.found and res.found.clip is not None:
         print(f'cut next:\n{res.found.clip.to_string(index=False)}\n')
-    bounds = f'; intervals shall cover {coverage:.0%} of the photos of new sites' if intervals else ''
+    bounds = f', with {coverage:.0%} intervals for photos of new sites' if intervals else ''
     says = dict(grams=f'{len(res.table)} photos{bounds}',
-                paddocks=f'the intervals shall hold the true mean of {coverage:.0%} of new paddocks',
+                paddocks=f'{coverage:.0%} intervals for the means of new paddocks',
                 geojson='the places of the photos', report='the report')
     for kind, path in res.files.items(): print(f'{path}: {says[kind]}')
 
@@ -273,7 +273,7 @@ def biomass_photos(
     data:str='data', # Folder with the training photos; not needed if the run keeps what is known of them
     views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
     intervals:bool=False, # Bounds of the grams as well
-    coverage:float=.9, # Share of photos of new sites, and of means of new paddocks, that intervals shall hold
+    coverage:float=.9, # Of the intervals, for photos of new sites and for means of new paddocks
     quadrat:str='70x30', # Size in cm of the quadrats that the run was trained on, for kg/ha
     paddocks:str=None, # A csv file with the columns photo and paddock; default: folders are paddocks
     cuts:str=None, # A csv file of cut and weighed quadrats: photo, Dry_Green_g or Dry_Green_kg_ha, ...
@@ -301,7 +301,7 @@ def biomass_app(
     run:str='run', # Run folder, as training leaves it, or hf://USER/NAME on the Hugging Face hub
     data:str='data', # Folder with the training photos; not needed if the run keeps what is known of them
     views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
-    coverage:float=.9, # Share of means of new paddocks that intervals shall hold
+    coverage:float=.9, # Of the intervals for means of new paddocks
     host:str='127.0.0.1', # Address to serve on; 0.0.0.0: whoever reaches this computer may use the page
     port:int=7860, # Port of the page
     store:str=None, # Folder that keeps decoded photos; default: they are not kept
@@ -326,7 +326,7 @@ def biomass_ensemble(
     scale:bool=False, # Fit factors for green, dead and clover
     views:str='flip3', # Views: none, flip3, d4, half_flip3, half_d4
     intervals:bool=False, # Write bounds as well, beside the submission
-    coverage:float=.9, # Share of the photos of new sites that the intervals shall cover
+    coverage:float=.9, # Of the intervals: share of the photos of new sites that they are made to cover
     bad_photos:str='stop', # Photos that cannot be read: stop, or mean to fill in the training mean
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
     engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work

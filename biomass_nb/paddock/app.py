@@ -99,7 +99,7 @@ class Desk:
         run, # A run: a path, or whatever predicts
         data=None, # Folder with the training photos; not needed once the run keeps what is known of them
         views='flip3', # A name in `VIEWS`
-        coverage=.9, # Share of new paddocks whose mean the intervals shall hold
+        coverage=.9, # Of the intervals for means of new paddocks
     ):
         self.run, self.data, self.views, self.coverage = open_run(run), data, views, coverage
         self.run.check_views(views)

@@ -200,7 +200,7 @@ class Paddocks:
     "What is known of the paddocks of a folder of photos."
     means: pd.DataFrame   # as `corrected_means` gives them, or `paddock_means` without cuts
     errors: SiteErrors    # of the run
-    coverage: float       # share of new paddocks whose mean the intervals shall hold
+    coverage: float       # of the intervals for means of new paddocks
     area: float           # of the quadrats, square metres
     clip: pd.DataFrame = None  # as `next_cuts` gives them
 
@@ -211,7 +211,7 @@ def measure_paddocks(
     paddocks=None, # The paddock of each row, as `paddocks_of` gives it; None: the first folder
     cuts=None, # As `read_cuts` gives it
     clip=0, # Quadrats to cut next, of each paddock
-    coverage=.9, # Share of new paddocks whose mean the intervals shall hold
+    coverage=.9, # Of the intervals for means of new paddocks
     area=.21, # Of the training quadrats, square metres
 ): # `Paddocks`
     "The means of the paddocks, corrected if there are cuts, and the quadrats to cut next."

@@ -85,7 +85,7 @@ def finish_folder(
     out, # The csv file of the table; the other files are written beside it
     data=None, # As in `predict_folder`
     views='flip3', # As in `predict_folder`
-    coverage=.9, # Share of new paddocks whose mean the intervals shall hold
+    coverage=.9, # Of the intervals for means of new paddocks
     area=.21, # Of the training quadrats, square metres
     paddocks=None, # The paddock of each row; None: the first folder
     cuts=None, # As `read_cuts` gives them
@@ -113,7 +113,7 @@ def measure_folder(
     out, # The csv file to write; the other files are written beside it
     data=None, # As in `predict_folder`
     views='flip3', # As in `predict_folder`
-    coverage=.9, # Share of photos of new sites, and of means of new paddocks, that intervals shall hold
+    coverage=.9, # Of the intervals, for photos of new sites and for means of new paddocks
     area=.21, # Of the training quadrats, square metres
     paddocks=None, # A csv file with the columns photo and paddock; None: the first folder
     cuts=None, # A csv file of cut quadrats, as `read_cuts` takes it

@@ -162,7 +162,7 @@ def predict_folder(
     data=None, # Folder with the training photos; not needed once the run keeps what is known of them
     views='flip3', # A name in `VIEWS`
     intervals=False, # Give bounds of the grams as well
-    coverage=.9, # Share of photos of new sites that the bounds shall cover
+    coverage=.9, # Of the bounds: share of the photos of new sites that they are made to cover
     area=.21, # Of the training quadrats, square metres
     places=True, # Give the places and times that the photos tell
     chunk=500, # Photos at a time

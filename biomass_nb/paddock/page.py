@@ -143,20 +143,20 @@ def headline(
                 'how far off it may be is not known')
     known = found.means[found.means.target == 'Dry_Total_g'].dropna(subset='kg_ha')
     if known.empty: return 'No mean', 'since all photos are marked or cannot be read'
-    holds = f'shall hold for {found.coverage:.0%} of new paddocks'
+    interval, many = f'{found.coverage:.0%} interval', lambda n, what: f'{n} {what}{"" if n == 1 else "s"}'
     if len(known) != 1:
         return (f'{known.kg_ha.min():,.0f} to {known.kg_ha.max():,.0f} kg/ha',
-                f'mean totals of {len(known)} paddocks; their intervals, which {holds}, are below')
+                f'mean totals of {len(known)} paddocks; the {interval} of each is below')
     row = known.iloc[0]
-    cut = f' and {row.cuts} cut quadrats' if row.get('cuts', 0) else ''
+    cut = f' and {many(row.cuts, "cut quadrat")}' if row.get('cuts', 0) else ''
     of = '' if row.paddock == '.' else f' of {row.paddock}'
     return (f'{row.kg_ha:,.0f} kg/ha, {row.kg_ha_low:,.0f} to {row.kg_ha_high:,.0f}',
-            f'mean total{of} by {row.photos} photos{cut}; the interval {holds}')
+            f'mean total{of} by {many(row.photos, "photo")}{cut}, with the {interval} for a new paddock')
 
 # %% ../../nbs/paddock/page.ipynb #bacd2143
 def _paddock_sections(found):
     "Sections about paddocks."
-    shows = ('Mean dry matter and, in brackets, the interval that shall hold the true mean of '
+    shows = ('Mean dry matter and, in brackets, its interval, which is made to hold the true mean of '
              f'{found.coverage:.0%} of new paddocks. It contains the spread between photos and what the '
              'model gets wrong on a new site. Photos that are marked are left out.')
     yield Section('Paddocks', shows, 'an interval too wide to decide by: cut and weigh a few quadrats.',
@@ -174,7 +174,7 @@ def _paddock_sections(found):
 def _figures(folder, table, summary, coverage, n):
     "Sections about all photos."
     good, marked = table.GDM_g.notna().sum(), marked_unlike(table).sum()
-    aim = coverage and f' The band shall hold the weighed total of {coverage:.0%} of the photos of new sites.'
+    aim = coverage and f' The band shows the {coverage:.0%} intervals for photos of new sites.'
     return [
         Section('By folder', 'The mean of all photos and, in brackets, their standard deviation (sd). It '
                 'says how much the photos differ, not how far off the mean is.',
