@@ -2,8 +2,8 @@
 
     python benchmarks/predict.py --out benchmarks/predict.csv  # which nbs/results.ipynb shows
     python benchmarks/predict.py --backbone vit_large_patch16_dinov3_qkvb --img_size 512  # with a GPU
-    python benchmarks/predict.py --engines --backbone tf_efficientnet_lite0 --img_size 448 --photos 8 --folds 1 \
-        --out benchmarks/engines.csv
+    python benchmarks/predict.py --engines --backbone tf_efficientnet_lite0 --img_size 448 --photos 8 \\
+        --folds 1 --repeats 5 --out benchmarks/engines.csv
 
 The strategy's prediction (2.4 and 3.2 of the write-up) has a DataLoader for each of its eight views. The
 processes of the loader open, resize and turn every photo anew, and the backbone is called for each half.
@@ -145,21 +145,24 @@ def rate(o, r): return dict(photos_s=o.photos/r['whole_wall'], compute_photos_s=
 
 def engine_rate(o, r):
     "Besides, what other work on the machine does not change: CPU seconds; and how far the grams are apart."
-    cpu = dict(cpu_s=r['whole_cpu']/o.photos, compute_cpu_s=r['alone_cpu']/o.photos, models_cpu_s=r['models_cpu'])
+    cpu = dict(cpu_s=r['whole_cpu']/o.photos, compute_cpu_s=r['alone_cpu']/o.photos,
+               models_cpu_s=r['models_cpu'])
     return rate(o, r) | cpu | dict(difference_g=r.get('difference', 0.))
 
 
 def show(o, s, l):
     columns = {'whole_wall': 'whole, s', 'input_wall': 'input, s', 'alone_wall': 'compute, s',
                'whole_cpu': 'CPU, s', 'photos_s': 'photos/s', 'of_ceiling': 'of ceiling',
-               'models_wall': 'models, s', 'peak_mb': 'peak MB', 'worker_mb': 'a worker MB', 'gpu_mb': 'GPU MB'}
+               'models_wall': 'models, s', 'peak_mb': 'peak MB', 'worker_mb': 'a worker MB',
+               'gpu_mb': 'GPU MB'}
     table = pd.DataFrame(dict(zip(o.sides, (s, l)))).T
     table['photos_s'] = o.photos/table.whole_wall
     table['of_ceiling'] = table.photos_s*len(VIEWS)*o.folds*l.gflop/l.tflop_s/1e3
     print(table[[c for c in columns if c in table]].rename(columns=columns).round(3).to_string())
     times = {k: {name: s[f'{part}_{k}']/l[f'{part}_{k}'] for name, part in
                  dict(whole='whole', input='input', compute='alone').items()} for k in ('wall', 'cpu')}
-    print(f'\nhow many times as long {o.sides[0]} takes', pd.DataFrame(times).T.round(2).to_string(), sep='\n')
+    print(f'\nhow many times as long {o.sides[0]} takes', pd.DataFrame(times).T.round(2).to_string(),
+          sep='\n')
     print(f'with input for nothing, {o.sides[1]} would be {s.whole_wall/l.alone_wall:.2f} times as fast')
     print(f'largest difference {l.difference:.1e} g, where photos differ by up to {l.spread:.1e} g; '
           f'{l.gflop:.2f} GFLOP a quadrat and view, ceiling {l.tflop_s:.2f} TFLOP/s')

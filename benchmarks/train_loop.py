@@ -160,4 +160,5 @@ if __name__ == '__main__':
                    'come again (the competition has 285)')
     p.add_argument('--epochs', type=int, default=4, help='the first is not counted')
     p.add_argument('--grad_checkpointing', action='store_true', help="the library's recipe for 16 GB")
-    race(p, draw_photos, dict(strategy=strategy, library=library), check, show, rate, epoch_photos=16, epochs=2)
+    sides = dict(strategy=strategy, library=library)
+    race(p, draw_photos, sides, check, show, rate, epoch_photos=16, epochs=2)
