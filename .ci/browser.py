@@ -2,12 +2,11 @@
 
 Run by `make browser-test`. It needs Debian's chromium. The argument is a folder for screenshots.
 """
-import json, shutil, sys, tempfile
+import shutil, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from biomass_nb.data import find_photos, read_test
