@@ -34,6 +34,14 @@ def _all_files(folder):
         if real not in seen: yield from (Path(here)/o for o in files if o[0] != '.')
         seen.add(real)
 
+# %% ../../nbs/paddock/photos.ipynb #ad5ebbf5
+def _is_photo(path, reads):
+    "Whether a file is a photo: by its suffix, or by its content if it has none."
+    if path.suffix: return path.suffix.lower() in reads
+    try:
+        with Image.open(path, formats=photo_formats()): return True
+    except Exception: return False  # decoders raise OSError, SyntaxError, ValueError and more
+
 # %% ../../nbs/paddock/photos.ipynb #14430bf7
 def list_photos(
     folder, # Folder of photos, in folders of any depth
@@ -43,7 +51,7 @@ def list_photos(
     if not folder.is_dir():
         raise DataError(f'{folder}: no such folder; give the folder that holds the photos', 'photos')
     files, reads = [p for p in sorted(_all_files(folder)) if p.is_file()], _readable()
-    photos = [p for p in files if p.suffix.lower() in reads]
+    photos = [p for p in files if _is_photo(p, reads)]
     other = Counter(p.suffix.lower() for p in files if p.suffix.lower() in _CAMERA - reads)
     counts = ', '.join(f'{k} {v}' for k, v in other.items())
     lost = f'{other.total()} photos are in formats that cannot be read here ({counts}); export them as JPEG'
