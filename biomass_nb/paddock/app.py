@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_PHOTOS', 'MOST_BYTES', 'CUT_COLUMNS', 'take_photos', 'Visit', 'Desk', 'empty_cuts', 'correct', 'photo_map',
-           'captions', 'build_app', 'serve_app']
+           'frames_image', 'captions', 'build_app', 'serve_app']
 
 # %% ../../nbs/paddock/app.ipynb #e7bf0366
 import atexit, os, secrets, shutil, signal, sys, tempfile, warnings, zipfile
@@ -23,7 +23,7 @@ from .cuts import read_cuts
 from .folder import FolderResult, finish_folder, measure_folder
 from .grams import KG_HA
 from .means import counts
-from .page import headline, paddock_summary, thumbnail
+from .page import frame_section, headline, paddock_summary, thumbnail
 from .photos import list_photos, parse_quadrat
 from ..photos import halves
 from ..report.figures import short
@@ -154,22 +154,35 @@ def correct(
     return desk.correct(visit, None if cuts.empty else read_cuts(path, table.photo, visit.area))
 
 # %% ../../nbs/paddock/app.ipynb #1f948e98
+def _picture(axs):
+    "The figure of these axes as an RGB image."
+    import matplotlib.pyplot as plt
+    from PIL import Image
+    fig = np.ravel(axs)[0].figure
+    fig.savefig(file := BytesIO(), dpi=120)
+    plt.close(fig)
+    return Image.open(file).convert('RGB')
+
+# %% ../../nbs/paddock/app.ipynb #5aa8be03
 def photo_map(
     run, # A predictor
     path, # A photo
     caption='', # Above it
 ): # RGB image; None if the predictor has no maps
     "A photo beside the map of its grams."
-    import matplotlib.pyplot as plt
-    from PIL import Image
     runs = run.runs if isinstance(run, Blend) else [run]
     network = next((o for o in runs if isinstance(o, Run)), None)
     if network is None: return None
     maps = gram_maps(network, [path], [network.finished[0].fold])
-    fig = plot_maps([halves(load_photo(path), 288)], maps, [caption])[0].figure
-    fig.savefig(file := BytesIO(), dpi=120)
-    plt.close(fig)
-    return Image.open(file).convert('RGB')
+    return _picture(plot_maps([halves(load_photo(path), 288)], maps, [caption]))
+
+# %% ../../nbs/paddock/app.ipynb #f4e2f686
+def frames_image(
+    visit:Visit, # Of the visitor
+): # RGB image; None if the photos were not cut
+    "The frames that were found in the photos of a visit."
+    section = next(frame_section(visit.photos, visit.result.frames), None)
+    return section and _picture(section.draw(8.6))
 
 # %% ../../nbs/paddock/app.ipynb #09831b0f
 def captions(
@@ -218,7 +231,8 @@ def _show(gr, visit):
     means = _table(paddock_summary(found).reset_index()) if found else ''
     files = [str(p) for p in visit.result.files.values()]
     return (visit, f'## {number}\n{what}.', means, gr.Gallery(thumbs, visible=True), _table(rows),
-            gr.File(files, visible=True), gr.Image(None, visible=False))
+            gr.File(files, visible=True), gr.Image(None, visible=False),
+            gr.Image(frames := frames_image(visit), visible=frames is not None))
 
 # %% ../../nbs/paddock/app.ipynb #b8322654
 _INTRO = """# Pasture photos to kilograms per hectare
@@ -253,7 +267,9 @@ def _layout(gr):
     parts['gallery'] = gr.Gallery(label='Photos (choose one to see where its grams are)', columns=3,
                                   height='auto', object_fit='contain', allow_preview=False, buttons=[],
                                   visible=False, elem_id='gallery')
-    parts['map'] = gr.Image(label='Where its grams are', interactive=False, visible=False, elem_id='map')
+    parts['map'] = gr.Image(label='Where its grams are', interactive=False, visible=False, buttons=[],
+                            elem_id='map')
+    parts['cut'] = gr.Image(label='Frames, and what was cut', interactive=False, visible=False, buttons=[])
     with gr.Accordion('All photos', open=False): parts['rows'] = gr.HTML()
     with gr.Accordion('Cut quadrats', open=False, elem_id='cuts'):
         gr.Markdown('Write the dry weights of cut quadrats in grams. Three cuts of a paddock correct its '
@@ -299,7 +315,7 @@ def _map(gr, desk, visit, event):
 def _connect(gr, desk, home, parts, visit):
     "Connect the parts of a page to answers."
     p = parts
-    shown = [visit, p['head'], p['means'], p['gallery'], p['rows'], p['out'], p['map']]
+    shown = [visit, p['head'], p['means'], p['gallery'], p['rows'], p['out'], p['map'], p['cut']]
     more = shown + [p['files'], p['cuts']]
     asked = [visit, p['files'], p['quadrat'], p['frame'], p['strip']]
     p['go'].click(lambda *args: _predict(gr, desk, home, *args), asked, more, api_visibility='private')
