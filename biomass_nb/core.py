@@ -225,7 +225,7 @@ def cached(
 ): # The answer
     "The answer in `path`. If there is none, `make()` is called and its answer is kept there."
     path = Path(path)
-    if os.path.exists(path):
+    if os.path.isfile(path):  # a pipe would be waited for
         try: return read(path)
         except Exception: pass  # cut off, or of another kind; each `read` raises other errors
     answer = make()
