@@ -45,7 +45,7 @@ def count(scenes):
         start = time.perf_counter()
         found = find_frame(im)
         seconds, n = seconds + time.perf_counter() - start, n + 1
-        error = corner_error(found.corners, true) if found and true is not None else np.nan
+        error = np.nan if found is None or true is None else corner_error(found, true)
         good = found is None if true is None else error < RIGHT
         right, wrong = right + good, wrong + (found is not None and not good)
         errors.append(error)

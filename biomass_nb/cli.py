@@ -279,7 +279,7 @@ def biomass_photos(
     cuts:str=None, # A csv file of cut and weighed quadrats: photo, Dry_Green_g or Dry_Green_kg_ha, ...
     clip:int=0, # List so many quadrats of each paddock to cut next
     frame:str='none', # none, or auto: the photos show a frame around the quadrat, and are cut to it
-    strip:bool=False, # Leave out where and when the photos were taken
+    strip:bool=False, # Leave out of the table and the report where and when the photos were taken
     geojson:bool=False, # Write the places of the photos as GeoJSON beside the table
     report:bool=False, # Write a report beside the table
     store:str=None, # Folder that keeps decoded photos; default: they are not kept

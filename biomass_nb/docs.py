@@ -215,24 +215,23 @@ def _link_strategy(text):
             if found: return '\n'.join([*lines[:i], ''.join(parts), *lines[i+1:]])
 
 # %% ../nbs/docs.ipynb #aae58064
-class GlossaryLinks:
-    "Processor of nbdev: link the first \"the strategy\" of a page to the glossary."
+class _OfPage:
+    "A processor of nbdev that sees the whole page."
     def __init__(self,
         nb # Notebook, as nbdev gives it; changed
     ): self.nb = nb
 
+# %% ../nbs/docs.ipynb #a04ef3e1
+class GlossaryLinks(_OfPage):
+    "Processor of nbdev: link the first \"the strategy\" of a page to the glossary."
     def begin(self):
         for cell in self.nb.cells:
             linked = _link_strategy(cell.source) if cell.cell_type == 'markdown' else None
             if linked: cell.source = linked; return
 
 # %% ../nbs/docs.ipynb #a2c163a2
-class TutorialLinks:
+class TutorialLinks(_OfPage):
     "Processor of nbdev: a tutorial begins with links that open it."
-    def __init__(self,
-        nb # Notebook, as nbdev gives it; changed
-    ): self.nb = nb
-
     def begin(self):
         from execnb.nbio import mk_cell
         from nbdev.config import get_config

@@ -648,8 +648,7 @@ def open_run(
     "The run in a folder, of whatever kind."
     if isinstance(run, Predictor): return run
     if str(run).startswith('hf://'):
-        pulled = RunFolder.from_hub(run, store=store, device=device)
-        return type(pulled)(pulled, engine=engine)
+        return RunFolder.from_hub(run, store=store, device=device, engine=engine)
     config = read_json(Path(run)/'config.json', 'give a run folder, as training writes it', 'run')
     kind = config.get('kind', 'network') if isinstance(config, dict) else 'network'
     module, _, name = KINDS[check_name(kind, KINDS, 'kind of run', 'run')].rpartition('.')
@@ -667,7 +666,7 @@ def push_to_hub(self:RunFolder,
 @patch(cls_method=True)
 def from_hub(cls:RunFolder,
     repo:str, # user/name, or hf://user/name
-    **kwargs, # For `biomass_nb.share.hub.pull_run`: revision, out, store, device
+    **kwargs, # For `biomass_nb.share.hub.pull_run`: revision, out, store, device, engine
 ): # A run, of whatever kind it is
     "Fetch a run from the Hugging Face hub."
     return import_module('biomass_nb.share.hub').pull_run(repo, **kwargs)

@@ -16,11 +16,11 @@ from ..data import write_table
 from ..intervals import fit_run_intervals
 from .cuts import Paddocks, measure_paddocks, read_cuts
 from .frames import cut_frames
-from .grams import photo_names, predict_folder
+from .grams import predict_folder
 from .means import paddocks_of, run_errors
 from .page import write_folder_report
-from .photos import list_photos
-from .places import has_place, write_geojson
+from .photos import list_photos, photo_names
+from .places import has_place, photo_places, write_geojson
 from ..run import open_run
 
 # %% ../../nbs/paddock/folder.ipynb #2517d428
@@ -72,10 +72,8 @@ def cut_folder(
 # %% ../../nbs/paddock/folder.ipynb #7ba434fc
 def _note_frames(table, frames):
     "The table, whose notes say where no frame was found."
-    lost = frames.set_index('photo').note.reindex(table.photo.str.removeprefix('./')).fillna('').to_numpy()
-    notes = [n if not l or table.GDM_g.isna()[i] else '; '.join(filter(None, [n, l]))
-             for i, (n, l) in enumerate(zip(table.note, lost))]
-    return table.assign(note=notes)
+    lost = frames.note.where(table.GDM_g.notna(), '')  # what cannot be read has a note already
+    return table.assign(note=['; '.join(filter(None, o)) for o in zip(table.note, lost)])
 
 # %% ../../nbs/paddock/folder.ipynb #fd97fb5a
 def finish_folder(
@@ -130,11 +128,13 @@ def measure_folder(
     if geojson and not places: raise DataError('GeoJSON consists of places; do not leave them out', 'geojson')
     run.check_views(views)  # mistakes show before the long part
     if intervals: fit_run_intervals(run, views, coverage, data)
-    names = photo_names(folder, list_photos(folder))
+    names = photo_names(folder, originals := list_photos(folder))
     paddocks, cuts = paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)
     frames = cut_frames(folder, cut_folder(out)) if frame == 'auto' else None
     photos = folder if frames is None else cut_folder(out)
-    table = predict_folder(run, photos, out, data, views, intervals, coverage, area, places)
-    if frames is not None: write_table(out, table := _note_frames(table, frames))
+    def finish(table):
+        if frames is not None: table = _note_frames(table, frames)
+        return table.join(photo_places(originals)) if places else table
+    table = predict_folder(run, photos, out, data, views, intervals, coverage, area, finish)
     return finish_folder(run, folder, table, out, data, views, coverage, area, paddocks, cuts, clip, geojson,
                          report, frames)

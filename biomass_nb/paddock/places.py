@@ -59,7 +59,7 @@ def photo_places(
     photos, # N paths
 ): # Table (N, 3) with the columns `PLACE`
     "Where and when photos were taken."
-    return pd.DataFrame([photo_place(p) for p in photos], columns=list(PLACE))
+    return pd.DataFrame([photo_place(p) for p in photos], columns=list(PLACE)).round(6)  # to 0.1 m
 
 def has_place(
     table, # As `predict_folder` gives it

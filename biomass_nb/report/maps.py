@@ -10,7 +10,7 @@ import numpy as np, torch
 from ..core import DataError
 from ..data import COMPONENTS
 from .figures import panels
-from ..run import Member, Run, open_run
+from ..run import Run, open_run
 
 # %% ../../nbs/report/maps.ipynb #ede7b731
 @torch.inference_mode()
@@ -45,14 +45,14 @@ def _map(model, left, right, bs):
 def gram_maps(
     run, # A network run: a path or a `Run`
     photos, # N paths
-    folds, # N folds, whose models are asked
+    members, # N of `Member`: the model that is asked about each photo
 ): # N arrays (2, 3, h, w): grams of green, dead and clover, by half and place
     "Where the models of a run see the grams."
     run = open_run(run)
     if not isinstance(run, Run): raise DataError(f'{run.name}: only a network run has maps of grams', 'run')
     dl = run.loader(run.decoded.add(photos), 1)
-    models = {fold: run.model(Member(int(fold))).to(dl.device) for fold in folds}
-    return [_map(models[fold], left, right, run.config.bs) for fold, (left, right, _) in zip(folds, dl)]
+    models = {m: run.model(m).to(dl.device) for m in set(members)}
+    return [_map(models[m], left, right, run.config.bs) for m, (left, right, _) in zip(members, dl)]
 
 # %% ../../nbs/report/maps.ipynb #945cd48d
 def _overlay(ax, both, grams):

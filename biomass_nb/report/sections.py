@@ -29,7 +29,7 @@ from .figures import plot_photos, plot_predictions, plot_residuals, plot_scores,
 from .figures import score_interval, short
 from .maps import gram_maps, plot_maps
 from .verdict import Result, grams_in, target_scores
-from ..run import Run, photo_changes
+from ..run import Member, Run, photo_changes
 from ..views import VIEWS
 
 # %% ../../nbs/report/sections.ipynb #575ef49f
@@ -267,7 +267,7 @@ def map_section(
     run, order = _network(r, r.runs, 'maps'), np.argsort(r.y[:, 4], kind='stable')
     rows = list(dict.fromkeys([order[-1], order[len(order)//2], _costs(r).argmax()]))
     paths, images, captions = _look(r, rows)
-    maps = gram_maps(run, paths, r.table.fold[rows])
+    maps = gram_maps(run, paths, [Member(int(o)) for o in r.table.fold[rows]])
     of = '' if run is r.run else f' The models are those of {run.name}.'
     how = 'its density map' if run.config.head == 'density' else (
         'a map of the grams that the prediction loses when a patch of the photo is covered')

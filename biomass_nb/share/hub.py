@@ -163,6 +163,7 @@ def pull_run(
     out=None, # Folder to put it in; default the cache of huggingface_hub
     store=None, # As in `Run`
     device=None, # As in `Run`
+    engine=None, # As in `Run`
 ): # A run
     "Fetch a run from the hub. Raise a `DataError` if it cannot be had, or is none."
     from huggingface_hub import snapshot_download
@@ -172,4 +173,4 @@ def pull_run(
                                    allow_patterns=[o for o in RUN_FILES if o != 'report.html'])
     if not (Path(folder)/'config.json').exists():
         raise DataError(f'{hub_endpoint()}/{repo}: holds no run, since it has no config.json', 'run')
-    return open_run(folder, store, device)
+    return open_run(folder, store, device, engine)
