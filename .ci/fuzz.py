@@ -34,7 +34,7 @@ from biomass_nb.data import TARGETS, check_grams
 
 EXAMPLES = 200
 RUNS = 'net', 'feat'
-KEPT = 'cache/halves-v2-32', 'cache/halves-v2-16', 'cache/answers-v2', 'cache/features-v4'
+KEPT = 'cache/halves-v2-32', 'cache/halves-v2-16', 'cache/answers-v3', 'cache/features-v4'
 JSONS = 'config.json', 'trained_on.json', 'summary.json'
 TABLES = ('data/test.csv', 'data/train.csv', 'data/sample_submission.csv', 'net/folds.csv', 'feat/folds.csv',
           'net/oof_flip3*.csv', 'net/oof_none*.csv', 'feat/oof_none*.csv')

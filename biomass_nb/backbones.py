@@ -36,7 +36,7 @@ def train_multi_backbone(
     cfg:TrainConfig, # How to train
     backbones:dict=BACKBONES, # Key to a dict with timm's `name`, and whatever fields of the config it changes
     weights:dict=None, # Key to a file of pretrained weights
-    **kwargs, # For `biomass_nb.train.train_folds`: verbose, jobs, budget
+    **kwargs, # For `biomass_nb.train.train_folds`: verbose, budget
 ): # Table by key: run, score, and reason where it failed
     "Train a run for each backbone. One that fails is warned of. Raise a `DataError` if all fail."
     out, weights, rows = Run(out), weights or {}, {}

@@ -11,10 +11,11 @@ __all__ = ['FLAGS', 'make_parser', 'command', 'biomass_demo', 'biomass_synth', '
 import os, re, sys, warnings
 from argparse import ArgumentParser
 from dataclasses import fields
-from functools import update_wrapper
+from functools import partial, update_wrapper
 
 from .config import TrainConfig
 from .core import DataError, DataWarning
+from .workers import Workers
 from fastcore.docments import docments
 
 # %% ../nbs/cli.ipynb #61f73d72
@@ -35,6 +36,7 @@ def _add_flag(parser, name, kind, default, help):
 # %% ../nbs/cli.ipynb #a052fd6b
 def make_parser(
     f, # A function with a comment for each parameter
+    spread=False, # Add the flags that say where tasks run: the fields of `Workers`
 ): # `ArgumentParser`
     "The flags of a command."
     parser = ArgumentParser(f.__name__, description=f.__doc__, allow_abbrev=False)
@@ -42,6 +44,7 @@ def make_parser(
         if name != 'fields': _add_flag(parser, name, p.anno, p.default, p.docment)
         else:
             for o in fields(TrainConfig): _add_flag(parser, o.name, o.type, None, o.metadata['help'])
+    for o in fields(Workers) if spread else (): _add_flag(parser, o.name, o.type, o.default, o.metadata['help'])
     return parser
 
 # %% ../nbs/cli.ipynb #dc45dce0
@@ -70,7 +73,8 @@ def _run(f, parser, argv):
         try:
             if hasattr(sys.stdout, 'reconfigure'): sys.stdout.reconfigure(errors='backslashreplace')
             _check_words(argv)
-            f(**vars(parser.parse_args(argv)))
+            args = vars(parser.parse_args(argv))
+            with Workers(**{o.name: args.pop(o.name) for o in fields(Workers) if o.name in args}): f(**args)
             sys.stdout.flush()
         except BrokenPipeError:  # nobody reads on, as with | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest goes nowhere
@@ -86,10 +90,12 @@ def _run(f, parser, argv):
 
 # %% ../nbs/cli.ipynb #12b45400
 def command(
-    f, # A function with a comment for each parameter
+    f=None, # A function with a comment for each parameter
+    spread=False, # As in `make_parser`
 ): # Function of the words of a command line; without words it takes those of the terminal
     "Make a command of `f`."
-    def run(*argv): return _run(f, make_parser(f), [str(o) for o in argv] or sys.argv[1:])
+    if f is None: return partial(command, spread=spread)
+    def run(*argv): return _run(f, make_parser(f, spread), [str(o) for o in argv] or sys.argv[1:])
     return update_wrapper(run, f)
 
 # %% ../nbs/cli.ipynb #12b2d71f
@@ -142,12 +148,11 @@ def biomass_check(
     print('all photos can be read')
 
 # %% ../nbs/cli.ipynb #16df2ec2
-@command
+@command(spread=True)
 def biomass_train(
     data:str='data', # Folder with train.csv and the photos
     out:str='run', # Run folder to make, or to go on with
     preset:str=None, # demo, small, baseline (default), gold, gold_16gb, pretrained (default without a GPU)
-    jobs:int=None, # Members trained side by side; default one for each GPU
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
     log:list=None, # Also log to: csv, tensorboard, wandb, mlflow
     engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
@@ -162,7 +167,7 @@ def biomass_train(
     preset = preset or ('baseline' if is_available() else 'pretrained')
     cfg, run = make_config(preset, **fields), Run(out, store, engine=engine)
     check_writable(f'{out}/config.json')
-    summary = train_folds(data, run, cfg, jobs=jobs, log=log or ())
+    summary = train_folds(data, run, cfg, log=log or ())
     if int(os.environ.get('RANK', 0)): return  # one of several processes speaks
     score = f'trained on all {summary["photos"]} photos, so there is no score'
     if cfg.n_folds:
@@ -172,7 +177,7 @@ def biomass_train(
     print(f'{score}; the run is in {out}')
 
 # %% ../nbs/cli.ipynb #ec9692c4
-@command
+@command(spread=True)
 def biomass_pseudo(
     data:str='data', # Folder with train.csv, test.csv and the photos
     run:str='run', # A finished run, whose config all rounds have
@@ -184,7 +189,6 @@ def biomass_pseudo(
     samples:int=10, # Of dropout, whose spread tells how sure a member is; 0: the spread over folds and views
     by:str='grams', # Take the least spread: grams, relative (to the total), strata (in quarters of the total)
     stop:bool=False, # End after a round that lowers the out-of-fold score, which needs unseen teachers
-    jobs:int=None, # Members trained side by side; default one for each GPU
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
 ):
     "Rounds of pseudo-labelling the test photos and training with them."
@@ -194,7 +198,7 @@ def biomass_pseudo(
     from biomass_nb.run import Run
     check_writable(f'{out}/rounds.csv')
     table = iterate(data, Run(run, store), read_test(data), out, rounds, share, start, teachers, samples,
-                    stop, jobs=jobs, by=by)
+                    stop, by=by)
     said = 'rounds have no score'
     if table.weighted_r2[1:].notna().any():
         said = f'best round out of fold is {table.run[table.weighted_r2.idxmax()]}'
@@ -222,7 +226,7 @@ def _test_photos(data, out, bad_photos):
     return df, find_photos(df, data), skip
 
 # %% ../nbs/cli.ipynb #9e0bbd79
-@command
+@command(spread=True)
 def biomass_predict(
     data:str='data', # Folder with test.csv and its photos; for --ttt and new intervals also train.csv's
     run:str='run', # Run folder, as training leaves it, or hf://USER/NAME on the Hugging Face hub
@@ -265,7 +269,7 @@ def _tell_folder(res, coverage, intervals):
     for kind, path in res.files.items(): print(f'{path}: {says[kind]}')
 
 # %% ../nbs/cli.ipynb #1cb32398
-@command
+@command(spread=True)
 def biomass_photos(
     photos:str='photos', # Folder of photos of your own, in folders of any depth
     run:str='run', # Run folder, as training leaves it, or hf://USER/NAME on the Hugging Face hub
@@ -316,7 +320,7 @@ def biomass_app(
     serve_app(open_run(run, store), known, views, coverage, host, port)
 
 # %% ../nbs/cli.ipynb #3925f07a
-@command
+@command(spread=True)
 def biomass_ensemble(
     run:list=None, # A run folder; --run A --run B for several
     data:str='data', # Folder with test.csv and the photos, for --rules also train.csv and its photos
@@ -362,7 +366,7 @@ def biomass_report(
     print(f'the report is {path}')
 
 # %% ../nbs/cli.ipynb #a585718e
-@command
+@command(spread=True)
 def biomass_embed(
     data:str='data', # Folder with train.csv, test.csv and the photos
     backbone:str='colour', # A timm model; colour for statistics that need no weights

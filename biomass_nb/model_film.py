@@ -199,6 +199,7 @@ NORMS = ('train', 'frozen')
 # %% ../nbs/01_model_film.ipynb #0676e816
 class BiomassModel(nn.Module):
     "Both halves of a quadrat to five targets in grams: (B, 3, H, W) twice to (B, 5), as in `TARGETS`."
+    lower = None  # Function of images that gives maps, where several models share their frozen stages
     def __init__(self,
         backbone:str, # A model of timm
         pretrained=False, # False: random weights. A path: the backbone's weights, .safetensors or .pth
@@ -247,7 +248,8 @@ def features(self:BiomassModel,
 ): # one tensor per stream, as the head sees it
     "What the backbone sees: both halves in one call, or the whole."
     x, backbone = torch.cat([left, right], 3 if self.whole else 0), self.backbone
-    if x.shape[1] != 3: backbone = upper_part(backbone, self.frozen)  # maps, as `lower_part` gives them
+    if self.lower: x = self.lower(x)  # the backbone begins behind it
+    elif x.shape[1] != 3: backbone = upper_part(backbone, self.frozen)  # maps, as `lower_part` gives them
     feats = self.head.see(backbone, x)
     return (feats,) if self.whole else (feats[:left.shape[0]], feats[left.shape[0]:])
 

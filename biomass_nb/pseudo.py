@@ -19,6 +19,7 @@ from .data import TARGETS, find_photos, read_table, write_table
 from .run import Run, predict_batches, view_spread
 from .train import train_folds
 from .views import AskViews
+from .workers import workers
 from torch import nn
 
 # %% ../nbs/05_pseudo.ipynb #4b58db22
@@ -177,12 +178,12 @@ def _kept_labels(folder, run, test, data, labelling):
     return cached(path, lambda: pseudo_label(run, test, data, **labelling), read_table, write_table)
 
 # %% ../nbs/05_pseudo.ipynb #d0983ae2
-def _train_round(data, last, test, out, start, labelling, verbose, jobs):
+def _train_round(data, last, test, out, start, labelling, verbose):
     "Label with the run `last`, and train the run in `out`; the new run, and how many photos were labelled."
     run = Run(out, last.store, last.device)
     labels = _kept_labels(run.path, last, test, data, labelling)
     cfg = replace(last.config, start=str(last) if start == 'last' else '', metadata=0.)
-    train_folds(data, run, cfg, verbose, jobs, labels)
+    train_folds(data, run, cfg, verbose, labels)
     return run, labels.image_id.nunique()
 
 # %% ../nbs/05_pseudo.ipynb #68309d87
@@ -211,7 +212,6 @@ def iterate(
     samples=10, # Of dropout; 0: choose by the spread over folds and views
     stop=False, # End after a round that lowers the out-of-fold score; needs unseen teachers
     verbose=True, # Print a line per epoch and round
-    jobs:int=None, # Members trained side by side; default one for each GPU
     by='grams', # How to choose photos, one of `BY`
 ): # Table by round: run, weighted_r2 out of fold, photos pseudo-labelled, gain over the round before
     "Pseudo-label, train, and again (strategy 3.5). An interrupted call is continued by the same call."
@@ -221,7 +221,7 @@ def iterate(
     with only_one(out):
         _same_rounds(out, dict(run=str(run), fingerprint=run.fingerprint(), start=start, **labelling))
         for i in range(1, rounds + 1):
-            run, photos = _train_round(data, run, test, out/f'round{i}', start, labelling, verbose, jobs)
+            run, photos = _train_round(data, run, test, out/f'round{i}', start, labelling, verbose)
             rows.append((str(run), run.summary['weighted_r2'] if teachers == 'unseen' else None, photos))
             table = pd.DataFrame(rows, columns=['run', 'weighted_r2', 'photos']).rename_axis('round')
             table['weighted_r2'] = table.weighted_r2.astype(float)  # NaN without a score
@@ -272,14 +272,14 @@ def _seconds_each(run, keys, views, photos, budget):
     return 0.
 
 # %% ../nbs/05_pseudo.ipynb #8cc59e39
-def _fine_tune(run, data, pseudo, out, how, seconds, verbose, jobs):
+def _fine_tune(run, data, pseudo, out, how, seconds, verbose):
     "The run in `out`, fine-tuned from `run` with so many seconds for each member."
-    tuned, side = Run(out, run.store, run.device), jobs or max(1, torch.cuda.device_count())
-    minutes = seconds*side/60 if np.isfinite(seconds) else 0.
+    tuned = Run(out, run.store, run.device)
+    minutes = seconds*workers().at_once/60 if np.isfinite(seconds) else 0.
     if verbose and minutes:
         print(f'test-time training: {len(run.finished)} members, {seconds:.0f} s each at most')
     if (tuned/'config.json').exists(): minutes = tuned.config.minutes  # as planned before it was interrupted
-    train_folds(data, tuned, how.config(run, minutes), verbose, jobs, pseudo)
+    train_folds(data, tuned, how.config(run, minutes), verbose, pseudo)
     return tuned
 
 # %% ../nbs/05_pseudo.ipynb #759171a9
@@ -293,7 +293,6 @@ def ttt_predict(
     views='flip3', # A name in `biomass_nb.views.VIEWS`
     skip_bad=False, # Give NaN for photos that cannot be read, with a warning, instead of stopping
     verbose=True, # Print what is done
-    jobs:int=None, # Members trained side by side; default one for each GPU
 ): # (N, 5) grams; (N, 5) grams, the spread over views of the plain prediction
     "Fine-tune a run on training photos and on its predictions of test photos, predict, and blend."
     check_name(how.teachers, TEACHERS, 'kind of teachers', 'teachers')
@@ -306,6 +305,6 @@ def ttt_predict(
     if seconds := _seconds_each(run, keys, views, good.sum(), budget):
         photos = test.loc[good, ['image_id', 'image_path']]
         pseudo = _labelled(photos, run, each[:, :, good], how.teachers)
-        tuned = _fine_tune(run, data, pseudo, out, how, seconds, verbose, jobs)
+        tuned = _fine_tune(run, data, pseudo, out, how, seconds, verbose)
         plain[good] += how.blend*(tuned.predict(paths[good], views) - plain[good])
     return plain, spread

@@ -10,7 +10,7 @@ __all__ = ['KINDS', 'Member', 'members', 'save_tensors', 'save_weights', 'read_m
 # %% ../nbs/02d_run.ipynb #73c02a5b
 import json, platform, re, warnings
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -18,15 +18,18 @@ import numpy as np, pandas as pd, torch
 from . import __version__
 from .config import HeadConfig, TrainConfig
 from .core import DataError, DataWarning, atomic_path, autocast, cached, check_name, file_digest
-from .core import fingerprint, kept_path, pick_precision, progress, read_json, write_json
+from .core import fingerprint, kept_path, pick_precision, progress, read_json, reuse_memory
+from .core import write_json
 from .data import COMPONENTS, TARGETS, add_sums, out_of_fold_means, read_table, write_table
 from .engine import ENGINES, engine_facts, fast_model, pick_engine
+from .frozen import SharedLower
 from .looks import Looks
 from .losses import target_r2, weighted_r2
 from .model_film import BiomassModel, data_config, load_weights
 from .photos import PhotoStore, QuadratDataset, QuadratDL, cache_dir, read_photos
 from .pretrained import pretrained_file
 from .views import AskFeatures, AskViews
+from .workers import run_tasks, workers
 from fastai.torch_core import default_device, get_model
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
@@ -373,6 +376,7 @@ def predict_batches(
     precision:str='fp32', # Of the backbone: fp32, fp16, bf16
 ): # Generator of (Q, B, W) arrays, float64, in the order of `dl`
     "The answers of one model, batch by batch."
+    reuse_memory()
     model = model.to(dl.device).eval()
     for left, right, *_ in dl:
         with autocast(dl.device, precision): answer = question(model, left, right)
@@ -410,7 +414,7 @@ def fingerprint(self:Run,
     return fingerprint([self.digest(m) for m in self.finished], facts)
 
 # %% ../nbs/02d_run.ipynb #f5e74e98
-_PART = 64  # photos whose answers are kept in one file
+def _part(bs): return bs*-(-64//bs)  # photos whose answers are kept in one file
 
 @patch
 def _engine(self:Run, n, question, precision):
@@ -419,23 +423,30 @@ def _engine(self:Run, n, question, precision):
     return pick_engine(self.engine, self.device or default_device(), precision, pixels)
 
 @patch
-def _answers(self:Run, member, keys, question, bs, bar, precision):
-    "The answers of one member, (Q, N, W) float32: those that are kept, and those that are lacking."
-    dl, engine = self.loader(keys, bs), self._engine(len(keys), question, precision)
-    size = dl.bs*-(-_PART//dl.bs)
-    facts = (self.digest(member), question.name, self.trained_on['mean'], self.trained_on['std'], precision,
-             *engine_facts(engine))
-    folder, model, parts = Path(self.store or cache_dir())/'answers-v2', None, []
-    for i in range(0, len(keys), size):
-        part = list(keys[i:i + size])
+def _models(self:Run, engine):
+    "Function of a member that gives its model for prediction; and the frozen stages that all share, or None."
+    cfg = self.config
+    if not cfg.frozen: return lru_cache(1)(lambda m: fast_model(self.model(m), cfg.img_size, engine)), None
+    shared = SharedLower(cfg.img_size, engine)
+    return lru_cache(None)(lambda m: shared.lend(self.model(m))), shared
+
+@patch
+def _answers(self:Run, members, keys, question, bs, precision, engine, bar):
+    "By member its answers part by part, (Q, n, W) float32: those that are kept, and those that are lacking."
+    bs = self.loader(keys, bs).bs
+    facts = (question.name, self.trained_on['mean'], self.trained_on['std'], precision, *engine_facts(engine))
+    folder, size = Path(self.store or cache_dir())/'answers-v3', _part(bs)
+    parts = [list(keys[i:i + size]) for i in range(0, len(keys), size)]
+    (model, shared), res = self._models(engine), {m: [] for m in members}
+    by_part = [(m, part) for part in parts for m in members]
+    for m, part in by_part if shared else sorted(by_part, key=lambda o: members.index(o[0])):
         def make():
-            nonlocal model
-            model = model or fast_model(self.model(member), self.config.img_size, engine)
-            batches = predict_batches(model, self.loader(part, bs), question, precision)
+            if shared: shared.about(part)
+            batches = predict_batches(model(m), self.loader(part, bs), question, precision)
             return np.concatenate(list(batches), 1).astype(np.float32)
-        parts.append(cached(kept_path(folder, 'answers', *facts, part), make))
+        res[m].append(cached(kept_path(folder, 'answers', self.digest(m), *facts, part), make))
         bar.update(len(part))
-    return np.concatenate(parts, 1)
+    return res
 
 # %% ../nbs/02d_run.ipynb #a628122e
 @patch
@@ -452,9 +463,7 @@ def ask(self:Run,
     if not good.any(): raise DataError(f'none of the {len(keys)} photos can be used', 'photos')
     done, n, some = self.finished, good.sum(), False
     with progress(None, f'{n} photos, {len(done)} models', len(done)*n) as bar:
-        for m in done:
-            answers = self._finite_answers(m, np.asarray(photos)[good], keys[good], question, bs, bar)
-            if answers is None: continue
+        for m, answers in self._finite_answers(done, np.asarray(photos)[good], keys[good], question, bs, bar):
             some = True
             res = np.full((len(answers), len(keys), answers.shape[2]), np.nan, np.float32)
             res[:, good] = answers
@@ -463,17 +472,43 @@ def ask(self:Run,
 
 # %% ../nbs/02d_run.ipynb #1743ffc3
 @patch
-def _finite_answers(self:Run, member, photos, keys, question, bs, bar):
-    "`_answers`, in fp32 where the run's own precision does not suffice. None with a warning if that fails."
-    own = pick_precision(self.config.precision, self.device or default_device())
-    for precision in dict.fromkeys((own, 'fp32')):
-        answers = self._answers(member, keys, question, bs, bar, precision)
-        if (finite := np.isfinite(answers).all((0, 2))).all(): return answers
-    sick = photos[~finite]
+def _finite_answers(self:Run, members, photos, keys, question, bs, bar):
+    "Each member whose answers are finite, and these; in fp32 where the run's precision does not suffice."
+    precision = pick_precision(self.config.precision, self.device or default_device())
+    ask = lambda precision, members: self._ask_spread(members, keys, question, bs, precision, bar)
+    parts = ask(precision, members)
+    for m in members:
+        answers = np.concatenate(parts.pop(m), 1)
+        if precision != 'fp32' and not np.isfinite(answers).all():
+            answers = np.concatenate(ask('fp32', [m])[m], 1)
+        if (finite := np.isfinite(answers).all((0, 2))).all(): yield m, answers
+        else: self._tell_sick(m, photos[~finite], len(photos))
+
+# %% ../nbs/02d_run.ipynb #963600d0
+@patch
+def _ask_spread(self:Run, members, keys, question, bs, precision, bar):
+    "`_answers`, after others have kept them if `workers` says so."
+    engine = self._engine(len(keys), question, precision)
+    if workers().many:
+        bs, shared = self.loader(keys, bs).bs, self.config.frozen
+        step = 4*_part(bs) if shared else len(keys)  # members that share stages are asked together
+        groups = [members] if shared else [[m] for m in members]
+        tasks = [(o, keys[i:i + step]) for o in groups for i in range(0, len(keys), step)]
+        needs = self/'config.json', self.decoded.path
+        run_tasks(partial(_keep_answers, self, question, bs, precision, engine), tasks, needs=needs)
+    return self._answers(members, keys, question, bs, precision, engine, bar)
+
+def _keep_answers(run, question, bs, precision, engine, task):
+    "Keep the answers of members about photos."
+    members, keys = task
+    run._answers(members, keys, question, bs, precision, engine, progress(None, ''))
+
+# %% ../nbs/02d_run.ipynb #8638cb05
+@patch
+def _tell_sick(self:Run, member, sick, n):
     names = ', '.join(map(str, sick[:3])) + ', …'*(len(sick) > 3)
     warnings.warn(f'{self}/{member.name}.safetensors: its answers are not finite numbers for {len(sick)} '
-                  f'of {len(photos)} photos, {names}; the others predict without it',
-                  DataWarning, stacklevel=3)
+                  f'of {n} photos, {names}; the others predict without it', DataWarning, stacklevel=4)
 
 # %% ../nbs/02d_run.ipynb #abbd4fcb
 def view_spread(
@@ -555,12 +590,13 @@ def oof_table(
 def _out_of_fold(self:Run, df, question):
     "(seeds, Q, N, W) answers about training photos by the members that have not seen them."
     precision = pick_precision(self.config.precision, self.device or default_device())
-    answers, engine = None, self._engine(df.fold.value_counts().max(), question, precision)
-    for m in self.members:
-        rows, model = (df.fold == m.fold).to_numpy(), self.model(m)
-        if engine == 'onnx': model = fast_model(model, self.config.img_size, engine)
+    engine, answers = self._engine(df.fold.value_counts().max(), question, precision), None
+    model, shared = self._models(engine)
+    for m in sorted(self.members):  # by fold, so that seeds share what they see
+        rows = (df.fold == m.fold).to_numpy()
+        if shared: shared.about(m.fold)
         dl = self.loader(df.key[rows], 2*self.config.bs)
-        new = np.concatenate(list(predict_batches(model, dl, question, precision)), 1)
+        new = np.concatenate(list(predict_batches(model(m), dl, question, precision)), 1)
         if answers is None: answers = np.full((self.config.n_seeds, len(new), len(df), new.shape[2]), np.nan)
         answers[m.repeat][:, rows] = new
     return answers

@@ -22,7 +22,7 @@ from .callbacks import TRACKERS, distributed_trainer, tracker, warmup_cosine
 from .checkpoint import Checkpoint, KeepWeights
 from .config import PRESETS, TrainConfig, make_config
 from .core import Budget, DataError, OutOfTime, check_name, fingerprint, only_one, pick_precision
-from .core import run_tasks, write_json
+from .core import reuse_memory, write_json
 from .data import TARGETS, assign_folds, find_photos, read_table, write_table
 from .frozen import MapStore
 from .learner import biomass_learner
@@ -32,6 +32,7 @@ from .photos import PhotoStore, cache_dir, dataloaders, read_photos
 from .pretrained import pretrained_file
 from .run import Member, Run, build_model, photo_changes, predict_batches, score_table
 from .views import AskViews
+from .workers import Workers, run_tasks
 from fastai.callback.training import GradientClip
 from fastai.torch_core import default_device, distrib_barrier, num_distrib, rank_distrib
 from filelock import FileLock
@@ -77,6 +78,7 @@ def train_fold(
     log=(), # Names in `biomass_nb.callbacks.TRACKERS`
 ): # `BiomassLearner` after training
     "Train one member. It leaves its weights and its history in the run, `fold0.safetensors` and `fold0.csv`."
+    reuse_memory()
     run, member = Run(run), Member(fold, repeat)
     learn, own = _member_learner(df, run, member)
     if verbose and not rank_distrib(): own.append(EpochLine(member.name.replace('_', ', ')))
@@ -176,10 +178,10 @@ def _train_member(df, run, verbose, budget, cbs, log, member):
     "Train one member; a Learner cannot travel back from another process."
     train_fold(df, run, member.fold, member.repeat, verbose, budget, cbs, log)
 
-def _train_members(todo, df, run, jobs, *settings):
+def _train_members(todo, df, run, *settings):
     "Train members, and say which failed."
-    task = partial(_train_member, df, run, *settings)
-    errors = run_tasks(task, todo, 1 if num_distrib() > 1 else jobs)
+    task, needs = partial(_train_member, df, run, *settings), (run/'config.json', run.decoded.path)
+    with Workers(jobs=1) if num_distrib() > 1 else nullcontext(): errors = run_tasks(task, todo, '', needs, 'give')
     failed = {m.name: e for m, e in zip(todo, errors) if isinstance(e, BaseException)}
     if failed and all(isinstance(e, OutOfTime) for e in failed.values()):
         raise OutOfTime('; '.join(map(str, failed.values())))
@@ -226,7 +228,6 @@ def train_folds(
     run, # Run to make, or to go on with: a path or a `Run`
     cfg:TrainConfig, # How to train
     verbose:bool=True, # Print a line per epoch
-    jobs:int=None, # Members trained side by side; default one for each GPU
     pseudo=None, # Pseudo-labelled photos to train on besides: image_id, image_path, targets, `learner`
     budget:Budget=None, # As in `train_fold`
     cbs=(), # As in `train_fold`
@@ -234,7 +235,7 @@ def train_folds(
 ): # dict: the run's summary, as in `summary.json`
     "Train every member that is not finished, pool the out-of-fold predictions and score them once."
     if num_distrib() > 1 and torch.cuda.is_available(): torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
-    run, jobs = Run(run), max(1, torch.cuda.device_count()) if jobs is None else jobs
+    run = Run(run)
     for name in log: check_name(name, TRACKERS, 'tracker', 'log')
     df = _read_photos(data, cfg, run)
     if cfg.start: _same_folds(cfg.start, df)
@@ -245,7 +246,7 @@ def train_folds(
         distrib_barrier()
         if todo := run.lacking:
             for old in run.path.glob('oof_*.csv'): old.unlink()  # of other members than those to come
-            _train_members(todo, seen, run, jobs, verbose, budget, cbs, log)
+            _train_members(todo, seen, run, verbose, budget, cbs, log)
         return _summarise(run, df)
 
 # %% ../nbs/03_train.ipynb #0f70603c

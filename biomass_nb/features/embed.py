@@ -20,6 +20,7 @@ from ..photos import PhotoStore, QuadratDataset, QuadratDL
 from ..pretrained import pretrained_file
 from ..run import predict_batches
 from ..views import AskViews
+from ..workers import run_tasks, workers
 from fastai.torch_core import default_device
 from fastcore.basics import patch
 from torch import nn
@@ -150,6 +151,11 @@ def _read_row(path):
     except Exception: return None  # missing, cut off, or of another kind
 
 # %% ../../nbs/features/embed.ipynb #77ba77f4
+def _keep_features(backbone, weights, img_size, engine, stats, how, photos):
+    "Keep the features of photos, for a process that reads them."
+    extract(photos, backbone, weights, img_size, engine=engine, stats=stats, **how)
+
+# %% ../../nbs/features/embed.ipynb #a5675ef3
 def extract(
     photos, # N paths
     backbone='colour', # A model of timm, or colour for `ColourStatistics`
@@ -184,6 +190,11 @@ def extract(
                     depths)
     batches = lambda todo: QuadratDL(QuadratDataset(decoded, todo), bs, mean, std, device=device)
     make = partial(_answers, model if digest else ColourStatistics, batches, question, precision)
+    if workers().many and digest:
+        todo = [p for p, k in zip(photos, keys) if k and _read_row(paths[k]) is None]
+        how = dict(stream=stream, views=views, depths=depths, bs=bs, store=store, precision=precision)
+        keep = partial(_keep_features, backbone, weights, decoded.size, engine, stats, how)
+        run_tasks(keep, [todo[i:i + 64] for i in range(0, len(todo), 64)], needs=(decoded.path,))
     rows = _kept(paths, make, dict(zip(keys, photos)))
     bad = np.full_like(next(iter(rows.values())), np.nan)
     return Features(np.stack([rows.get(k, bad) for k in keys]))

@@ -66,7 +66,7 @@ def train_session(
     budget=None, # `Budget` of the session, after which training stops
     run=None, # Run folder; default `kaggle_working`, so that the output of the kernel is the run
     store=None, # Folder that keeps decoded photos and answers
-    **kwargs, # For `biomass_nb.train.train_folds`: jobs, verbose
+    **kwargs, # For `biomass_nb.train.train_folds`: verbose
 ): # Whether all is trained
     "Train on the attached competition within a session. Two GPUs train two folds side by side."
     data, run = find_data(), Run(run or kaggle_working(), store)
@@ -145,7 +145,7 @@ def train_multi_session(
     budget=None, # `Budget` of the session, after which training stops
     out=None, # Folder of the runs; default `kaggle_working`
     store=None, # Folder that keeps decoded photos and answers
-    **kwargs, # For `biomass_nb.train.train_folds`: jobs, verbose
+    **kwargs, # For `biomass_nb.train.train_folds`: verbose
 ): # Whether all is trained
     "Train a run for each backbone within a session, and print what their blend scores."
     out, weights = Run(out or kaggle_working(), store), _attached_weights(backbones)

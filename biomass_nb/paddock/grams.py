@@ -8,9 +8,10 @@ __all__ = ['KG_HA', 'AskBoth', 'predict_folder']
 # %% ../../nbs/paddock/grams.ipynb #eeb9d437
 import shutil, warnings
 from copy import copy
+from functools import partial
 
 import numpy as np, pandas as pd, torch
-from ..core import DataError, DataWarning, cached, check_writable, kept_path, only_one, progress
+from ..core import DataError, DataWarning, cached, check_writable, kept_path, only_one
 from ..data import COMPONENTS, TARGETS, warn_implausible, write_table
 from ..intervals import apply_intervals, fit_run_intervals
 from .likeness import distances, has_features, training_features
@@ -18,6 +19,7 @@ from .photos import list_photos, photo_names, why_unreadable
 from ..photos import photo_key
 from ..run import Run, open_run
 from ..views import AskViews, pool_features
+from ..workers import run_tasks
 
 # %% ../../nbs/paddock/grams.ipynb #061c0de1
 class AskBoth:
@@ -102,18 +104,26 @@ def _load(path): return dict(np.load(path))
 def _ask_all(run, photos, names, views, known, work, size):
     "The answers about all photos, as `_ask_chunk` gives them; what is in `work` already is not asked again."
     files = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in zip(names, photos)]
-    asked, facts, parts = _in_store(run, work/'chunk'), (run.fingerprint(), views, known is None), []
+    facts = run.fingerprint(), views, known is None
+    chunks = [slice(i, i + size) for i in range(0, len(photos), size)]
+    paths = [kept_path(work, 'answers', *facts, files[o], suffix='.npz') for o in chunks]
+    ask = partial(_keep_chunk, run, views, known)
+    tasks = zip(paths, (photos[o] for o in chunks))
+    run_tasks(ask, tasks, f'{len(photos)} photos', needs=(work, photos[0]))
+    parts = [_load(o) for o in paths]
+    return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+
+def _keep_chunk(run, views, known, task):
+    "Keep the answers about a chunk of photos. Without a store, decoded photos are kept meanwhile."
+    path, photos = task
+    store = path.with_suffix('.store')
     def make():
-        answers = _ask_chunk(asked, photos[chunk], views, known)
-        shutil.rmtree(work/'chunk', ignore_errors=True)
+        answers = _ask_chunk(_in_store(run, store), photos, views, known)
+        shutil.rmtree(store, ignore_errors=True)
         return answers
     with warnings.catch_warnings():  # unreadable and odd photos are told at the end
         warnings.filterwarnings('ignore', r'\d+ of \d+ photos (cannot be used|look odd)', DataWarning)
-        for i in progress(range(0, len(photos), size), f'{len(photos)} photos'):
-            chunk = slice(i, i + size)
-            path = kept_path(work, 'answers', *facts, files[chunk], suffix='.npz')
-            parts.append(cached(path, make, _load, _save))
-    return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+        cached(path, make, _load, _save)
 
 # %% ../../nbs/paddock/grams.ipynb #42053b93
 def _known_or_none(run, data):
