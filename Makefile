@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test readme browser-test wheel-test clean
+.PHONY: demo test readme browser-test cluster-test wheel-test clean
 
 demo: $(VENV)/ready
 	$(BIN)/biomass_demo --out demo
@@ -16,6 +16,9 @@ readme: $(VENV)/ready  ## README.md from nbs/index.ipynb
 
 browser-test: $(VENV)/ready  ## The page of `biomass_app` in Debian's chromium
 	$(BIN)/python .ci/browser.py
+
+cluster-test: $(VENV)/ready  ## Two nodes of Ray on this machine, one of which is killed
+	$(BIN)/python -W ignore .ci/cluster.py
 
 wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and without nbdev
 	rm -rf dist .venv-wheel

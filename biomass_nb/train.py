@@ -24,6 +24,7 @@ from .config import PRESETS, TrainConfig, make_config
 from .core import Budget, DataError, OutOfTime, check_name, fingerprint, only_one, pick_precision
 from .core import reuse_memory, write_json
 from .data import TARGETS, assign_folds, find_photos, read_table, write_table
+from .engine import fast_model
 from .frozen import MapStore
 from .learner import biomass_learner
 from .losses import make_loss
@@ -60,7 +61,7 @@ def _predict_last(df, run, member):
     cfg, part, rows = run.config, _last_part(run, member), df[df.fold == member.fold]
     if not part.exists(): return  # another epoch cannot have been kept, or it was done before a kill
     dl = run.loader(rows.key, 2*cfg.bs)
-    model = load_weights(build_model(replace(cfg, weights='random')), part)
+    model = fast_model(load_weights(build_model(replace(cfg, weights='random')), part).eval(), cfg.img_size)
     batches = predict_batches(model, dl, AskViews('none'), pick_precision(cfg.precision, dl.device))
     grams = dict(zip(TARGETS, np.concatenate(list(batches), 1)[0].T))
     write_table(run/f'{member.name}.last.csv', rows[['image_id']].assign(**grams))
@@ -181,7 +182,8 @@ def _train_member(df, run, verbose, budget, cbs, log, member):
 def _train_members(todo, df, run, *settings):
     "Train members, and say which failed."
     task, needs = partial(_train_member, df, run, *settings), (run/'config.json', run.decoded.path)
-    with Workers(jobs=1) if num_distrib() > 1 else nullcontext(): errors = run_tasks(task, todo, '', needs, 'give')
+    with Workers(jobs=1) if num_distrib() > 1 else nullcontext():
+        errors = run_tasks(task, todo, '', needs, 'give')
     failed = {m.name: e for m, e in zip(todo, errors) if isinstance(e, BaseException)}
     if failed and all(isinstance(e, OutOfTime) for e in failed.values()):
         raise OutOfTime('; '.join(map(str, failed.values())))
