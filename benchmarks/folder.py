@@ -1,10 +1,12 @@
 """Memory and speed of `biomass_photos` on folders of photos of one's own, by the number of photos.
 
     python benchmarks/folder.py --out benchmarks/folder.csv
+    python benchmarks/folder.py --on ray --out benchmarks/folder_ray.csv --photos 10000 100000
 
 The photos are small random crops of drawn quadrats, all different. The run is a small one. So the seconds say
 how the time grows with the number of photos, not how long photos of a camera take. The peak is that of the
-process and its threads (resident memory). Disk is the most that the work folder held at a time. The last row
+process and its threads (resident memory). On a Ray cluster, other processes see the photos, and the peak is
+that of the process that hands them out. Disk is the most that the work folder held at a time. The last row
 is the largest number again, killed after a third of its photos and resumed.
 """
 import argparse
@@ -42,7 +44,7 @@ def make_photos(folder, n):
 def command(o, folder, out):
     code = 'from biomass_nb.cli import biomass_photos; biomass_photos()'
     return [sys.executable, '-W', 'ignore', '-c', code, '--photos', folder, '--run', o.run, '--data',
-            example_data(), '--out', out, '--tta', 'none']
+            example_data(), '--out', out, '--tta', 'none', '--on', o.on]
 
 
 def sizes(folder):
@@ -92,6 +94,7 @@ def resumed(o, n):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--photos', type=int, nargs='+', default=[100, 1000, 10000])
+    p.add_argument('--on', default='local', help='local, or ray for a Ray cluster that is there')
     p.add_argument('--work', type=Path, help='folder for the photos; default a temporary one')
     p.add_argument('--out', help='csv file to write')
     o = p.parse_args()

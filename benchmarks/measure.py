@@ -165,7 +165,7 @@ def forward_gflop(model, left, right):
 def product_speed(precision):
     "TFLOP/s of the best of ten large matrix products."
     dtype = dict(fp32=torch.float32, fp16=torch.float16, bf16=torch.bfloat16)[precision]
-    n = 8192 if DEVICE.type == 'cuda' else 2048
+    n = 8192 if DEVICE.type == 'cuda' else 2048 if precision == 'fp32' else 256  # slow on most CPUs
     a, seconds = torch.randn(n, n, device=DEVICE, dtype=dtype), []
     for _ in range(10):
         start = time.perf_counter()
@@ -246,7 +246,8 @@ def machine():
 
 def keep(o, runs, rate):
     "Write a row for each run and side to --out, in place of those of the same machine and setting."
-    setting = dict(zip(SETTING, (machine(), o.backbone, o.img_size, o.bs)))
+    backbone = f'{o.backbone}, {o.frozen} stages in common' if getattr(o, 'frozen', 0) else o.backbone
+    setting = dict(zip(SETTING, (machine(), backbone, o.img_size, o.bs)))
     precisions = {side: 'fp32' if side == 'strategy' else pick_precision(o.precision, DEVICE)
                   for side in o.sides}
     table = pd.DataFrame([

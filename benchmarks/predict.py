@@ -17,6 +17,9 @@ ceiling" is the speed of the models' arithmetic, as PyTorch counts it, in the wh
 matrix product in the library's precision. CPU seconds are those of all cores and processes. With
 OMP_NUM_THREADS=1 they mean something even on a machine that has other work.
 
+With --frozen the models of the run have their first stages in common, as those of the preset `pretrained`. The
+library asks these once for all models.
+
 With --engines both sides are the library's, on PyTorch and on ONNX Runtime. "Models" is making the models,
 which is mostly the export for ONNX Runtime. It comes before "whole", which then finds the graphs kept.
 """
@@ -32,7 +35,7 @@ import torchvision.transforms as T
 from biomass_nb.config import make_config
 from biomass_nb.core import pick_precision
 from biomass_nb.data import TARGETS
-from biomass_nb.engine import fast_model, pick_engine
+from biomass_nb.engine import pick_engine
 from biomass_nb.model_film import data_config, load_weights, start_heads
 from biomass_nb.photos import PhotoStore, QuadratDataset, QuadratDL, photo_key
 from biomass_nb.run import Run, build_model, predict_batches, save_weights
@@ -51,11 +54,13 @@ def draw(o):
     draw_photos(o)
     df, photos = drawn(o)
     cfg = make_config('baseline', backbone=o.backbone, img_size=o.img_size, bs=o.bs, n_folds=o.folds,
-                      precision=o.precision)
+                      precision=o.precision, frozen=o.frozen)
     run = Run(o.folder/'run').start(cfg, df.assign(fold=0, key=[photo_key(p) for p in photos]))
+    base = build_model(cfg)
     for member in run.members:
         torch.manual_seed(member.fold)
         start_heads(model := build_model(cfg), df[list(TARGETS)].to_numpy())
+        if o.frozen: model.backbone.load_state_dict(base.backbone.state_dict())  # as training leaves it
         save_weights(model, run/f'{member.name}.safetensors', {})
 
 
@@ -105,7 +110,8 @@ def library(o, engine='auto'):
     os.environ['BIOMASS_NB_CACHE'] = mkdtemp(dir=o.folder)  # no graph is kept
     run = Run(o.folder/'run', mkdtemp(dir=o.folder), engine=engine)
     engine = pick_engine(engine, DEVICE, precision, len(paths)*len(VIEWS)*2*o.img_size**2)
-    with Clock() as making: models = [fast_model(run.model(m), o.img_size, engine) for m in run.finished]
+    model, shared = run._models(engine)
+    with Clock() as making: models = [model(m) for m in run.finished]
     with Clock() as whole: grams = run.predict(paths, 'half_d4')
     memory = peak()
     with Clock() as reading:
@@ -116,7 +122,9 @@ def library(o, engine='auto'):
         for _ in range(o.folds):
             for batch in dl.new(): pass
     with Clock() as alone:
-        for model in models: list(predict_batches(model, InMemory([batch]*len(dl)), question, precision))
+        for model in models:
+            if shared: shared.about('one batch')
+            list(predict_batches(model, InMemory([batch]*len(dl)), question, precision))
     plain = run.model(run.finished[0]).to(DEVICE)
     return memory | seconds(whole, reading, alone) | dict(
         models_wall=making.wall, models_cpu=making.cpu, grams=grams, exact=precision == 'fp32',
@@ -171,6 +179,7 @@ def show(o, s, l):
 if __name__ == '__main__':
     p = race_parser(__doc__, img_size=128)
     p.add_argument('--folds', type=int, default=2, help='models of the run')
+    p.add_argument('--frozen', type=int, default=0, help='stages that all models of the run have in common')
     p.add_argument('--engines', action='store_true', help='race PyTorch against ONNX Runtime in the library')
     if p.parse_known_args()[0].engines:
         race(p, draw, {o: partial(library, engine=o) for o in ('torch', 'onnx')}, check, show, engine_rate)

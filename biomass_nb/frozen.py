@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np, torch
 from .core import cached, kept_path, progress, reuse_memory
-from .engine import engine_facts, fast_model, module_digest, onnx_graph, pick_engine
+from .engine import engine_facts, module_digest, onnx_graph, pick_engine
 from .model_film import BiomassModel, fold_norms, lower_part, upper_part
 from .photos import PhotoStore, QuadratDataset
 from fastcore.basics import patch
@@ -123,15 +123,15 @@ class SharedLower:
 # %% ../nbs/01b_frozen.ipynb #dee5ccd0
 @patch
 def lend(self:SharedLower,
-    model:BiomassModel, # In evaluation mode
+    model:BiomassModel, # In evaluation mode; changed in place
 ): # `BiomassModel` for prediction, without frozen stages of its own
     "Let a model ask the frozen stages that it has in common with others."
     lower, size = _Lower(model), (self.size, self.size*(1 + model.whole))
-    digest, fast = module_digest(lower), fast_model(model, self.size)
-    if digest not in self.parts: self.parts[digest] = _fast_lower(lower, size, model.frozen, self.engine)
-    fast.lower, fast.backbone = partial(self._see, digest), upper_part(fast.backbone, fast.frozen)
-    fast.frozen = 0
-    return fast
+    if (digest := module_digest(lower)) not in self.parts:
+        self.parts[digest] = _fast_lower(lower, size, model.frozen, self.engine)
+    model.lower, model.backbone = partial(self._see, digest), upper_part(model.backbone, model.frozen)
+    model.frozen = 0
+    return model
 
 @patch
 def _see(self:SharedLower, digest, x):

@@ -302,7 +302,9 @@ class Run(RunFolder):
     "A folder with the members of one config."
     def __init__(self, path, store=None, device=None, engine=None):
         super().__init__(path, store, device, engine)
-        self._digests = {}
+        self._digests, self._shared = {}, (None, None, {})
+
+    def __getstate__(self): return self.__dict__ | dict(_shared=(None, None, {}))  # for other processes
 
     @property
     def config(self): # `TrainConfig`
@@ -427,8 +429,13 @@ def _models(self:Run, engine):
     "Function of a member that gives its model for prediction; and the frozen stages that all share, or None."
     cfg = self.config
     if not cfg.frozen: return lru_cache(1)(lambda m: fast_model(self.model(m), cfg.img_size, engine)), None
-    shared = SharedLower(cfg.img_size, engine)
-    return lru_cache(None)(lambda m: shared.lend(self.model(m))), shared
+    about = engine, [self.digest(m) for m in self.finished]
+    if self._shared[0] != about: self._shared = about, SharedLower(cfg.img_size, engine), {}
+    _, shared, lent = self._shared  # kept, so that the next question finds its models
+    def model(m):
+        if m not in lent: lent[m] = shared.lend(self.model(m))
+        return lent[m]
+    return model, shared
 
 @patch
 def _answers(self:Run, members, keys, question, bs, precision, engine, bar):
@@ -446,6 +453,7 @@ def _answers(self:Run, members, keys, question, bs, precision, engine, bar):
             return np.concatenate(list(batches), 1).astype(np.float32)
         res[m].append(cached(kept_path(folder, 'answers', self.digest(m), *facts, part), make))
         bar.update(len(part))
+    if shared: shared.about()  # forget the last maps
     return res
 
 # %% ../nbs/02d_run.ipynb #a628122e

@@ -28,12 +28,15 @@ def figure_image(
 ): # RGB image
     "A figure as an image. A $ in the name of a file is no formula."
     import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
     with plt.rc_context({'text.parse_math': False}):
-        fig, file = np.ravel(draw())[0].figure, io.BytesIO()
-        fig.savefig(file, dpi=dpi)
+        fig = np.ravel(draw())[0].figure
+        fig.set_dpi(dpi)
+        canvas = FigureCanvasAgg(fig)
+        canvas.draw()  # once; `savefig` would draw twice
     plt.close(fig)
-    return Image.open(file).convert('RGB')
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB')
 
 # %% ../../nbs/report/page.ipynb #54fc9b2f
 def _data_uri(draw, dpi, photos):
