@@ -119,7 +119,7 @@ def photos(cluster, home, run, n):
         until(lambda: len(list((home/'there.csv.work').glob('*.npz'))) > 2, 'two chunks')
         cluster.kill(OTHER)
     torch.set_num_threads(1)
-    here = predict_folder(run, many, home/'here.csv', home/'data', chunk=100)
+    predict_folder(run, many, home/'here.csv', home/'data', chunk=100)
     killer = Thread(target=lose)
     killer.start()
     with Workers('ray'): there = predict_folder(run, many, home/'there.csv', home/'data', chunk=100)

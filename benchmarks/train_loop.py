@@ -112,7 +112,7 @@ def library(o):
 
 class InMemory(list):
     "Batches as a loader; the callback that tells the epoch asks for its data set."
-    dataset = SimpleNamespace()
+    dataset, device = SimpleNamespace(), DEVICE
 
 
 def library_alone(o, cfg, batch):

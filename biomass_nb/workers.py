@@ -61,8 +61,9 @@ def run_tasks(
     tasks, where = list(tasks), workers()
     jobs = min(where.at_once, len(tasks))
     if where.on == 'ray': answers = _on_ray(f, tasks, where, title, needs)
-    elif jobs < 2: answers = [f(task) for task in progress(tasks, title)]
-    else: answers = _in_processes(f, tasks, jobs, title)
+    elif jobs > 1: answers = _in_processes(f, tasks, jobs, title)
+    else:
+        with Workers(jobs=1): answers = [f(task) for task in progress(tasks, title)]
     failed = [o for o in answers if isinstance(o, BaseException)]
     if failed and errors == 'raise': raise failed[0]
     return answers
