@@ -158,7 +158,8 @@ def speed(cluster, home, data):
         for epochs in (1, 30):  # first, so that the processes have imported what they need
             cfg = make_config('demo', backbone='test_efficientnet', img_size=128, epochs=epochs, n_folds=4)
             start = time.time()
-            with Workers('ray'): train_folds(data, Run(home/f'{n}_{epochs}', home/'store'), cfg, verbose=False)
+            run = Run(home/f'{n}_{epochs}', home/'store')
+            with Workers('ray'): train_folds(data, run, cfg, verbose=False)
             seconds[n] = time.time() - start
     print(f'speed: {seconds[1]:.1f} s on one node, {seconds[2]:.1f} s on two, '
           f'{seconds[1]/seconds[2]:.2f} times as fast')

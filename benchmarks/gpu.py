@@ -1,15 +1,15 @@
-"""What one GPU does in eight minutes: speed, memory and precision of a large ViT, and folds of a small network.
+"""What one GPU does in eight minutes: speed, memory and precision of a large ViT, folds of a small network.
 
     python benchmarks/gpu.py --out gpu.csv                  # needs no weights and no network
     python benchmarks/gpu.py --out gpu.csv --data DIR       # and trains on the real photos in DIR
-    python benchmarks/gpu.py --quick                        # a tiny network on any machine, to see that it works
+    python benchmarks/gpu.py --quick                        # a tiny network on any machine, as a trial
 
 Each row is written as soon as it is measured, the most important ones first. What does not fit into --minutes
 is left out. "Photos a second" is the best of three rounds with a batch in memory, so nothing waits for input.
 "Of ceiling" is the arithmetic of the model, as PyTorch counts it (training: three forward passes), over the
-speed of a large matrix product in the same precision. Prediction shows each photo in eight views. "Waiting" is
-the share of a training epoch in which the network waits for photos from the store. A setting that does not
-fit into the memory of the GPU is told as such.
+speed of a large matrix product in the same precision. Prediction shows each photo in eight views. "Waiting"
+is the share of a training epoch in which the network waits for photos from the store. A setting that does
+not fit into the memory of the GPU is told as such.
 """
 import time
 from pathlib import Path
@@ -90,8 +90,9 @@ def predict(o, size, precision, compiled=False):
 def waiting(o, size, precision):
     "Training of a fold on drawn photos, input included."
     if not (o.folder/'train.csv').exists(): draw_photos(o)
-    row = library(SimpleNamespace(**{**vars(o), **dict(backbone=o.vit, img_size=size, precision=precision, epochs=3,
-                                                       epoch_photos=o.bs*o.steps, grad_checkpointing=False)}))
+    setting = dict(backbone=o.vit, img_size=size, precision=precision, epochs=3, epoch_photos=o.bs*o.steps,
+                   grad_checkpointing=False)
+    row = library(SimpleNamespace(**{**vars(o), **setting}))
     return dict(photos_s=row['loop'], compute_photos_s=row['alone'], waiting=row['loop_waiting'])
 
 
@@ -112,10 +113,12 @@ def folds(o, **changes):
     run = Run(o.folder/'folds', o.folder)
     with Clock() as clock: summary = train_folds(o.data, run, cfg, verbose=False)
     photos = run.training_photos(o.data).path[:16]
-    half, full = (np.stack([np.concatenate([*predict_batches(run.model(m), run.loader(run.decoded.add(photos)),
-                                                             AskViews('flip3'), p)], 1) for m in run.finished])
+    dl, question = run.loader(run.decoded.add(photos)), AskViews('flip3')
+    ask = lambda member, p: np.concatenate([*predict_batches(run.model(member), dl, question, p)], 1)
+    half, full = (np.stack([ask(m, p) for m in run.finished])
                   for p in ('fp16' if DEVICE.type == 'cuda' else 'bf16', 'fp32'))
-    return dict(seconds=clock.wall, weighted_r2=summary['weighted_r2'], difference_g=np.abs(half - full).max())
+    return dict(seconds=clock.wall, weighted_r2=summary['weighted_r2'],
+                difference_g=np.abs(half - full).max())
 
 
 def plan(o):
@@ -153,7 +156,8 @@ def main():
     p.add_argument('--out', type=Path, help='csv file to write')
     o = p.parse_args()
     start, rows = time.time(), []
-    o.vit, o.small, o.sizes, o.bs, o.steps, o.photos, o.folds, o.workers = VIT, SMALL, (512, 1024), 8, 6, 48, {}, 0
+    o.vit, o.small, o.sizes, o.folds = VIT, SMALL, (512, 1024), {}
+    o.bs, o.steps, o.photos, o.workers = 8, 6, 48, 0
     if o.quick:
         o.vit, o.sizes, o.bs, o.steps, o.photos = 'test_vit', (64, 128), 4, 2, 8
         o.folds = dict(img_size=64, epochs=2, variants=1, n_folds=2)

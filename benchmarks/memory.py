@@ -3,9 +3,10 @@
     python benchmarks/memory.py --out benchmarks/memory.csv
 
 The model, its gradients, the optimizer and a training step run on fake tensors, which have sizes and no
-content. PyTorch's `MemTracker` follows each allocation of the step and gives its peak, by what it is for. What
-is left out: CUDA itself (0.3 to 0.5 GB), the work space of cuDNN, and gaps between blocks. The attention is
-PyTorch's fused one, as on a GPU. A step is that of the preset `gold` at its batch and image size: forward, loss, backward, AdamW.
+content. PyTorch's `MemTracker` follows each allocation of the step and gives its peak, by what it is for.
+CUDA itself (0.3 to 0.5 GB), the work space of cuDNN and gaps between blocks are left out. The attention is
+PyTorch's fused one, as on a GPU. A step is that of the preset `gold`, with its batch and image size: forward,
+loss, backward, AdamW.
 """
 import argparse
 import warnings
@@ -56,13 +57,13 @@ def step_memory(backbone, size, bs, precision, checkpointing):
 def rows(quick):
     "A row for each backbone, precision and use of checkpointing."
     cfg = make_config('gold')
-    names = {'test_vit': 64} if quick else {o['name']: o['img_size'] or cfg.img_size for o in BACKBONES.values()}
-    for name, size in names.items():
+    sizes = {o['name']: o['img_size'] or cfg.img_size for o in BACKBONES.values()}
+    for name, size in ({'test_vit': 64} if quick else sizes).items():
         for precision in ('fp32', 'fp16'):
             for checkpointing in (False, True):
                 peak = step_memory(name, size, cfg.bs, precision, checkpointing)
-                yield dict(backbone=name, img_size=size, bs=cfg.bs, precision=precision, checkpointing=checkpointing,
-                           **{k: v/GB for k, v in peak.items()})
+                yield dict(backbone=name, img_size=size, bs=cfg.bs, precision=precision,
+                           checkpointing=checkpointing, **{k: v/GB for k, v in peak.items()})
 
 
 if __name__ == '__main__':

@@ -3,9 +3,9 @@
     python benchmarks/phone.py --out benchmarks/phone.csv
 
 The photo is a drawn quadrat of 4000 x 3000 pixels, JPEG of quality 92. The run has the network of the preset
-`pretrained` with random weights: five folds that have their lower stages in common. "Import" is from the start
-of the process until the library is there. "Read" decodes, cuts and keeps the photo. "First answer" loads the
-models and predicts one view. "Next photo" is another photo, read and predicted by the same process.
+`pretrained` with random weights: five folds that have their lower stages in common. "Import" is from the
+start of the process until the library is there. "Read" decodes, cuts and keeps the photo. "First answer"
+loads the models and predicts one view. "Next photo" is another photo, read and predicted by the same process.
 """
 import json
 import subprocess
@@ -55,8 +55,9 @@ def main():
     o = p.parse_args()
     cfg, rows = make_config('pretrained'), []
     with TemporaryDirectory() as tmp:
-        setting = SimpleNamespace(folder=Path(tmp), photos=8, backbone=cfg.backbone, bs=cfg.bs, folds=cfg.n_folds,
-                                  img_size=64 if o.quick else cfg.img_size, precision='fp32', frozen=cfg.frozen)
+        setting = SimpleNamespace(
+            folder=Path(tmp), photos=8, backbone=cfg.backbone, bs=cfg.bs, folds=cfg.n_folds,
+            img_size=64 if o.quick else cfg.img_size, precision='fp32', frozen=cfg.frozen)
         draw(setting)
         drawn = sorted(Path(tmp).glob('train/*.jpg'))
         photos = [f'{tmp}/phone{i}.jpg' for i in range(2)]
@@ -65,7 +66,8 @@ def main():
             run = Path(tmp)/f'run{i}'
             Path(tmp, 'run').rename(run) if i == 0 else run.symlink_to(Path(tmp)/'run0')
             words = [sys.executable, '-W', 'ignore', '-c', CODE, str(time.time()), str(run), *photos]
-            rows.append(dict(run=i, machine=machine(), **json.loads(subprocess.check_output(words, text=True))))
+            parts = json.loads(subprocess.check_output(words, text=True))
+            rows.append(dict(run=i, machine=machine(), **parts))
             print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
     first = table[['import', 'read', 'first answer']].sum(axis=1).median()

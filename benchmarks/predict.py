@@ -17,8 +17,8 @@ ceiling" is the speed of the models' arithmetic, as PyTorch counts it, in the wh
 matrix product in the library's precision. CPU seconds are those of all cores and processes. With
 OMP_NUM_THREADS=1 they mean something even on a machine that has other work.
 
-With --frozen the models of the run have their first stages in common, as those of the preset `pretrained`. The
-library asks these once for all models.
+With --frozen the models of the run have their first stages in common, as those of the preset `pretrained`.
+The library asks these once for all models.
 
 With --engines both sides are the library's, on PyTorch and on ONNX Runtime. "Models" is making the models,
 which is mostly the export for ONNX Runtime. It comes before "whole", which then finds the graphs kept.

@@ -44,7 +44,8 @@ def make_parser(
         if name != 'fields': _add_flag(parser, name, p.anno, p.default, p.docment)
         else:
             for o in fields(TrainConfig): _add_flag(parser, o.name, o.type, None, o.metadata['help'])
-    for o in fields(Workers) if spread else (): _add_flag(parser, o.name, o.type, o.default, o.metadata['help'])
+    for o in fields(Workers) if spread else ():
+        _add_flag(parser, o.name, o.type, o.default, o.metadata['help'])
     return parser
 
 # %% ../nbs/cli.ipynb #dc45dce0

@@ -123,8 +123,8 @@ def _cluster(where):
     if not ray.is_initialized():
         try: ray.init(address='auto', logging_level='warning')
         except ConnectionError:
-            raise DataError('there is no Ray cluster; begin one with `ray start --head`, or set RAY_ADDRESS '
-                            'to the address of one', 'on') from None
+            raise DataError('there is no Ray cluster; start one, or set RAY_ADDRESS to the address of one',
+                            'on') from None
     nodes = [o['Resources'] for o in ray.nodes() if o['Alive']]
     gpus = where.gpus if where.gpus is not None else min(1, max(o.get('GPU', 0) for o in nodes))
     if not any(o.get('CPU', 0) >= where.cpus and o.get('GPU', 0) >= gpus for o in nodes):
