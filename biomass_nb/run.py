@@ -432,6 +432,7 @@ def _models(self:Run, engine):
     about = engine, [self.digest(m) for m in self.finished]
     if self._shared[0] != about: self._shared = about, SharedLower(cfg.img_size, engine), {}
     _, shared, lent = self._shared  # kept, so that the next question finds its models
+    shared.about()  # and no maps of a question that was interrupted
     def model(m):
         if m not in lent: lent[m] = shared.lend(self.model(m))
         return lent[m]
@@ -607,6 +608,7 @@ def _out_of_fold(self:Run, df, question):
         new = np.concatenate(list(predict_batches(model(m), dl, question, precision)), 1)
         if answers is None: answers = np.full((self.config.n_seeds, len(new), len(df), new.shape[2]), np.nan)
         answers[m.repeat][:, rows] = new
+    if shared: shared.about()  # forget the last maps
     return answers
 
 # %% ../nbs/02d_run.ipynb #9f1115a4

@@ -41,7 +41,7 @@ class Workers:
     def many(self): return self.on == 'ray' or (self.jobs or 1) > 1  # whether somebody asked for several
 
     def __enter__(self): _chosen.append(self); return self
-    def __exit__(self, *_): _chosen.remove(self)
+    def __exit__(self, *_): _chosen.pop()
 
 _chosen = []
 

@@ -29,6 +29,7 @@ from ..report.figures import short
 from ..report.maps import gram_maps, plot_maps
 from ..report.page import figure_image
 from ..run import Run, open_run
+from fastcore.basics import patch
 
 # %% ../../nbs/paddock/app.ipynb #2eba6729
 MOST_PHOTOS, MOST_BYTES = 500, 2_000_000_000  # of a visitor
@@ -101,7 +102,7 @@ class Visit:
 # %% ../../nbs/paddock/app.ipynb #b8168832
 CUT_COLUMNS = 'photo', *COMPONENTS  # of a table of cuts
 
-#| export
+# %% ../../nbs/paddock/app.ipynb #89fe1392
 class Desk:
     "Answers of a run to visitors."
     def __init__(self,
@@ -115,35 +116,39 @@ class Desk:
         try: self.intervals = bool(fit_run_intervals(self.run, views, coverage, data))
         except DataError: self.intervals = False
 
-    def predict(self,
-        visit:Visit, # Of the visitor
-        files=(), # Uploads to add to the photos
-        quadrat='70x30', # Sides in cm
-        frame='none', # auto: photos show a frame around the quadrat, and are cut to it
-        places=True, # Give the places that photos tell
-    ): # The visit
-        "Predict all photos of a visit."
-        visit.area = parse_quadrat(quadrat)
-        take_photos(files, visit.photos)
-        visit.result = measure_folder(self.run, visit.photos, visit.home/'grams.csv', self.data, self.views,
-                                      self.coverage, visit.area, intervals=self.intervals, frame=frame,
-                                      places=places, geojson=None if places else False, report=True)
-        return visit
+# %% ../../nbs/paddock/app.ipynb #3c905a76
+@patch
+def predict(self:Desk,
+    visit:Visit, # Of the visitor
+    files=(), # Uploads to add to the photos
+    quadrat='70x30', # Sides in cm
+    frame='none', # auto: photos show a frame around the quadrat, and are cut to it
+    places=True, # Give the places that photos tell
+): # The visit
+    "Predict all photos of a visit."
+    visit.area = parse_quadrat(quadrat)
+    take_photos(files, visit.photos)
+    visit.result = measure_folder(self.run, visit.photos, visit.home/'grams.csv', self.data, self.views,
+                                  self.coverage, visit.area, intervals=self.intervals, frame=frame,
+                                  places=places, geojson=None if places else False, report=True)
+    return visit
 
-    def correct(self,
-        visit:Visit, # Of the visitor
-        cuts, # As `empty_cuts` gives it, with weights in grams a quadrat
-    ): # The visit
-        "Means, files and report anew, corrected by cuts."
-        cuts = pd.DataFrame(cuts).replace(r'^\s*$', np.nan, regex=True)
-        cuts = cuts.dropna(how='all', subset=list(COMPONENTS)).dropna(axis=1, how='all')
-        path, known = visit.home/'cuts.csv', visit.result
-        cuts.to_csv(path, index=False)
-        weighed = None if cuts.empty else read_cuts(path, known.table.photo, visit.area)
-        visit.result = finish_folder(self.run, visit.photos, known.table, visit.home/'grams.csv', self.data,
-                                     self.views, self.coverage, visit.area, cuts=weighed, geojson=None,
-                                     report=True, frames=known.frames)
-        return visit
+# %% ../../nbs/paddock/app.ipynb #0c4e96c4
+@patch
+def correct(self:Desk,
+    visit:Visit, # Of the visitor
+    cuts, # As `empty_cuts` gives it, with weights in grams a quadrat
+): # The visit
+    "Means, files and report anew, corrected by cuts."
+    cuts = pd.DataFrame(cuts).replace(r'^\s*$', np.nan, regex=True)
+    cuts = cuts.dropna(how='all', subset=list(COMPONENTS)).dropna(axis=1, how='all')
+    path, known = visit.home/'cuts.csv', visit.result
+    cuts.to_csv(path, index=False)
+    weighed = None if cuts.empty else read_cuts(path, known.table.photo, visit.area)
+    visit.result = finish_folder(self.run, visit.photos, known.table, visit.home/'grams.csv', self.data,
+                                 self.views, self.coverage, visit.area, cuts=weighed, geojson=None,
+                                 report=True, frames=known.frames)
+    return visit
 
 # %% ../../nbs/paddock/app.ipynb #c43be3aa
 def empty_cuts(
