@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -47,6 +48,13 @@ def walk(tokens):
         yield from walk(o.get('children', []))
 
 
+@cache
+def parsed(text):
+    "All tokens of a Markdown text, without lines of colons; underscores as in .__init__ are no markup."
+    text = re.sub(r'^\s*:::.*$', '', text, flags=re.M)
+    return list(walk(MD(re.sub(r'\.__(\w+?)__', r'.\_\_\1\_\_', text))))
+
+
 def plain(token):
     "The text of a token without its markup."
     space = ' ' if token['type'] in ('softbreak', 'linebreak') else ''
@@ -61,6 +69,7 @@ def slug(text, github=False):
     return re.sub(r'^[^a-z\u0080-\uffff]+', '', text) or 'section'
 
 
+@cache
 def prose(text):
     "The text without fenced code, code spans and comments. Its lines keep their numbers."
     lines, fence = [], ''
@@ -76,7 +85,7 @@ def anchors(texts, github=False):
     "Identifiers in the texts of one page: those of headings and those written out."
     found = []
     for text in texts:
-        for o in walk(MD(re.sub(r'\.__(\w+?)__', r'.\_\_\1\_\_', text))):
+        for o in parsed(text):
             if o['type'] != 'heading': continue
             heading, written = re.fullmatch(r'(.*?)\s*(\{[^}]*\})?\s*', plain(o), re.S).groups()
             if own := re.search(r'#([\w.:-]+)', written or ''):
@@ -92,7 +101,7 @@ def anchors(texts, github=False):
 
 def links(text):
     "(target, words, is it a picture) for each link and picture of a Markdown text."
-    for o in walk(MD(re.sub(r'^\s*:::.*$', '', text, flags=re.M))):
+    for o in parsed(text):
         if o['type'] in ('link', 'image'):
             yield o['attrs']['url'], ''.join(plain(c) for c in o['children']), o['type'] == 'image'
     for tag in re.findall(r'<(?:a|img)\b[^>]*>', prose(text)):
@@ -112,9 +121,13 @@ def fenced(kind, text):
 def joined(lines): return ''.join(lines)
 
 
-def read_yaml(path):
-    "The mapping in a YAML file; empty if there is none."
-    return (yaml.safe_load(path.read_text()) if path.is_file() else None) or {}
+@cache
+def mapping(text):
+    "The mapping that a YAML text is; empty if there is none."
+    return yaml.safe_load(text) or {}
+
+
+def read_yaml(path): return mapping(path.read_text() if path.is_file() else '')
 
 
 class Page:
@@ -147,7 +160,7 @@ class Page:
     def front_matter(self, text):
         "The YAML between two lines of dashes at the start."
         found = re.match(r'---\n(.*?)\n---', text.strip(), re.S)
-        try: return (yaml.safe_load(found[1]) if found else None) or {}
+        try: return mapping(found[1] if found else '')
         except yaml.YAMLError as e:
             what = f'no YAML ({str(e).splitlines()[0]})'
             self.problems.append(('front matter', what, 'quote what has a colon'))
@@ -357,7 +370,7 @@ def mentions(site):
     todo = 'nbdev looks at lines with an indent under four spaces, outside of fences: take the indent away'
     for p in (p for p in site.pages.values() if p.is_notebook):
         for cell, text in p.texts:
-            tokens = list(walk(MD(text)))
+            tokens = parsed(text)
             linked = {id(c) for o in tokens if o['type'] in ('link', 'image') for c in walk(o['children'])}
             for o in (o for o in tokens if o['type'] == 'codespan' and id(o) not in linked):
                 name = o['raw'].removesuffix('()')
@@ -398,7 +411,7 @@ def figures(site):
     "Figures of visible cells have alt texts."
     for p, c in ((p, c) for p in site.pages.values() for c in p.code):
         lines = re.match(r'(?:\s*#\|.*\n?)*', joined(c['source']))[0]
-        try: options = yaml.safe_load('\n'.join(re.findall(r'#\| ?(.*)', lines))) or {}
+        try: options = mapping('\n'.join(re.findall(r'#\| ?(.*)', lines)))
         except yaml.YAMLError:
             yield p.name, c['id'], 'the #| lines are no YAML', 'quote the text'
             continue
@@ -526,6 +539,15 @@ def check(*site):
 
 # --- The site itself
 
+# nbdev opens a shell of IPython for each page. When Python exits, each shell collects garbage. This takes
+# longer than all pages together. So this process exits at once. It makes little garbage and collects none.
+NBDEV = '''import gc, os
+gc.disable()
+from nbdev.serve import proc_nbs
+proc_nbs(n_workers=0)
+os._exit(0)'''
+
+
 def exported(root):
     "What Site wants to know of the library in `root`."
     scope, library = {}, modules(root)
@@ -547,8 +569,7 @@ def main():
     "Problems of the self-test, of nbdev's work, and of the pages."
     with tempfile.TemporaryDirectory() as tmp:
         copy = copy_of_tree(tmp)
-        code = 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=0)'
-        nbdev = subprocess.Popen([sys.executable, '-c', code], cwd=copy, text=True,
+        nbdev = subprocess.Popen([sys.executable, '-u', '-c', NBDEV], cwd=copy, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         yield from self_test(check)   # while nbdev works
         said = nbdev.communicate()[0]

@@ -187,16 +187,17 @@ FAULTS = {   # file: what is replaced, by what, what has to be found
 BROKEN = [(file, *fault) for file, faults in FAULTS.items() for fault in faults]
 
 
-def problems(files, check):
-    "Write the small site and check it. Files of cells become notebooks."
-    with tempfile.TemporaryDirectory() as tmp:
-        tmp = Path(tmp)
-        for name, content in files.items():
-            (tmp/name).parent.mkdir(exist_ok=True, parents=True)
-            (tmp/name).write_text(content if isinstance(content, str) else json.dumps(dict(cells=content)))
-        syms = json.loads(files['syms.json'])
-        tops = {module: {name.rpartition('.')[2] for name in found} for module, found in syms.items()}
-        return check(tmp/'proc', tmp, syms, tops, IMPORTS)
+def write(path, content):
+    "Write a file. Cells become a notebook."
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(dict(cells=content)))
+
+
+def problems(root, check):
+    "Check the small site in `root`."
+    syms = json.loads((root/'syms.json').read_text())
+    tops = {module: {name.rpartition('.')[2] for name in found} for module, found in syms.items()}
+    return check(root/'proc', root, syms, tops, IMPORTS)
 
 
 def replaced(content, old, new):
@@ -208,11 +209,16 @@ def replaced(content, old, new):
 
 def self_test(check):
     "A sound site has no problem, and each fault is found. Yields what is not as it should be."
-    for problem in problems(small_site(), check): yield f'site.py: a sound page is faulted: {problem}'
-    for file, old, new, expected in BROKEN:
-        files = small_site()
-        sound, files[file] = files[file], replaced(files[file], old, new)
-        if files[file] == sound: yield f'site.py: {old!r} is not in {file}; mend FAULTS'
-        found = problems(files, check)
-        if not any(expected in problem for problem in found):
-            yield f'site.py: {file} with {new!r} for {old!r} was not found ({expected!r}); found {found}'
+    sound = small_site()
+    with tempfile.TemporaryDirectory() as tmp:
+        root = Path(tmp)
+        for file, content in sound.items(): write(root/file, content)
+        for problem in problems(root, check): yield f'site.py: a sound page is faulted: {problem}'
+        for file, old, new, expected in BROKEN:
+            broken = replaced(sound[file], old, new)
+            if broken == sound[file]: yield f'site.py: {old!r} is not in {file}; mend FAULTS'
+            write(root/file, broken)
+            found = problems(root, check)
+            if not any(expected in problem for problem in found):
+                yield f'site.py: {file} with {new!r} for {old!r} was not found ({expected!r}); found {found}'
+            write(root/file, sound[file])
