@@ -23,7 +23,7 @@ class DataError(ValueError):
     "Bad input. The message says what is wrong, where, and what to do."
     def __init__(self,
         message:str, # One sentence
-        *params:str, # Names of the parameters that would mend it, such as img_size
+        *params:str, # Names of the parameters that would correct the error, such as img_size
     ):
         super().__init__(message)
         self.message, self.params = message, params
@@ -32,7 +32,7 @@ class DataError(ValueError):
 
 # %% ../nbs/00_core.ipynb #f708ea08
 class FullDisk(DataError):
-    "The disk is full. Code that can do without a file does not catch it: nothing else can be written either."
+    "The disk is full. Raised for optional files too, since no other file could be written either."
 
 # %% ../nbs/00_core.ipynb #4878eb8e
 class DataWarning(UserWarning):
@@ -41,7 +41,7 @@ class DataWarning(UserWarning):
 # %% ../nbs/00_core.ipynb #13c6fe9a
 def check_name(
     name:str, # What the user wrote
-    names, # What exists
+    names, # Names that exist
     what:str, # What kind of thing it is, for the message
     *params:str, # As in `DataError`
 ): # `name`, if it exists
@@ -55,7 +55,7 @@ def check_name(
 def progress(
     items, # What to iterate over; None for a bar that is moved by hand
     title:str, # In front of the bar; empty: no bar is shown
-    total:int=None, # How many, where `items` does not know
+    total:int=None, # Number of items; None: `len(items)`
 ): # tqdm bar
     "A progress bar that vanishes when it is done."
     disable = not title or bool(os.environ.get('TQDM_DISABLE')) or None  # None: off outside of terminals
@@ -66,14 +66,14 @@ def progress(
 
 # %% ../nbs/00_core.ipynb #d07e3c85
 _LONGEST = 230  # bytes of a name
-_ROOM = 100_000  # bytes; a disk with less is full. NumPy does not give the system's number
+_ROOM = 100_000  # bytes; with less free space a disk is full. Errors of NumPy have no number of the system
 
 def _there(path):
     "The nearest folder above a path that exists."
     return next(p for p in path.absolute().parents if os.path.exists(p))
 
 def _cannot_write(path, why):
-    "The `DataError` for what hinders writing `path`: an exception or a text."
+    "The `DataError` that says why `path` cannot be written; `why` is an exception or a text."
     folder = _there(Path(path))
     said = getattr(why, 'errno', None) in (ENOSPC, EDQUOT) or f'(os error {ENOSPC})' in str(why)
     if said or shutil.disk_usage(folder).free < _ROOM:
@@ -122,13 +122,13 @@ def atomic_path(
 
 # %% ../nbs/00_core.ipynb #370818ae
 def _temporary(path):
-    "An empty file to write `path` in, and its lock, an open file; None if nobody else can have it."
+    "An empty file to write in before it becomes `path`; its lock, a file descriptor, None if it needs none."
     tmp, lock = path.with_name(f'.{path.name[:80]}.tmp'), None
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
         lock = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         flock(lock, LOCK_EX | LOCK_NB)
-        if os.path.samestat(os.fstat(lock), os.stat(tmp)):  # not renamed meanwhile by who wrote it
+        if os.path.samestat(os.fstat(lock), os.stat(tmp)):  # another writer has not renamed it since
             os.truncate(lock, 0)
             return tmp, lock
     except (ImportError, OSError): pass  # no such locks here, or another writer holds it
@@ -236,8 +236,8 @@ def cached(
 def cross_fit(
     folds, # N labels; rows of one label are held out together
     fit, # Function of a mask (N,) of training rows that gives a model
-    predict, # Function of a model and a mask (N,) of held-out rows that gives (..., n, K) or (n, K) answers
-    axis:int=0, # Of the rows in an answer
+    predict, # Function of a model and a mask (N,) of n held-out rows that gives an array, n long along `axis`
+    axis:int=0, # Axis of the rows in what `predict` gives
 ): # The answers of all rows, in order
     "Predict each fold by a model that was fitted on the others."
     folds, res = np.asarray(folds), None
@@ -254,9 +254,9 @@ def cross_fit(
 class Budget:
     "A limited time for work. It begins when it is made."
     def __init__(self,
-        minutes:float=None, # Its length; without minutes and hours it never ends
-        hours:float=None, # More of it
-        used:float=0., # Seconds of it that are gone already
+        minutes:float=None, # Its length; without minutes and hours the budget has no end
+        hours:float=None, # Added to the minutes
+        used:float=0., # Seconds of it that are used already
     ):
         if minutes is None and hours is None: minutes = float('inf')
         self.seconds, self.start = 60*((minutes or 0) + 60*(hours or 0)), time.time() - used
@@ -284,7 +284,7 @@ def pick_precision(
     precision:str, # One of `PRECISIONS`
     device, # A torch device
 ): # 'fp32', 'fp16' or 'bf16'
-    "Resolve 'auto': bf16 where an NVIDIA GPU has it, fp16 on its older GPUs, fp32 on others and on a CPU."
+    "Resolve 'auto': bf16 on NVIDIA GPUs that have it, fp16 on older ones, fp32 on other GPUs and CPUs."
     import torch
     if precision != 'auto': return check_name(precision, PRECISIONS, 'precision', 'precision')
     if device.type != 'cuda': return 'fp32'

@@ -22,13 +22,13 @@ from torch import nn
 
 # %% ../nbs/01a_engine.ipynb #377dc7ab
 ENGINES = ('auto', 'torch', 'onnx')
-_MUCH = 30e6  # pixels for a model, from which on an export is worth its time
+_MUCH = 30e6  # pixels for one model; with so many or more, an export is worth its time
 
 def pick_engine(
     engine:str, # One of `ENGINES`
     device, # A torch device
     precision:str, # Of the backbone: fp32, fp16, bf16
-    pixels, # That one model shall see
+    pixels, # Number of pixels that one model will see
 ): # 'torch' or 'onnx'
     "Resolve 'auto': onnx on a CPU where it is installed and the work is worth an export, torch elsewhere."
     if check_name(engine, ENGINES, 'engine', 'engine') == 'torch': return 'torch'
@@ -51,13 +51,13 @@ def _hindrance(device, precision):
 # %% ../nbs/01a_engine.ipynb #16d6586d
 def engine_facts(
     engine:str, # torch or onnx, as `pick_engine` gives it
-): # tuple: what the name of a kept answer tells of the engine, for `biomass_nb.core.kept_path`
+): # Tuple of facts about the engine, for `biomass_nb.core.kept_path`
     "What an answer depends on besides the model: nothing for PyTorch, the version for ONNX Runtime."
     return () if engine == 'torch' else (f"onnxruntime {import_module('onnxruntime').__version__}",)
 
 # %% ../nbs/01a_engine.ipynb #3d3b9269
 class OnnxGraph(nn.Module):
-    "A module as ONNX Runtime runs it: (B, 3, H, W) images to what the module gives. It has no gradients."
+    "A module on ONNX Runtime: takes (B, 3, H, W) images and gives what the module gives, without gradients."
     def __init__(self,
         source, # The graph: bytes, or the path of a file
     ):
@@ -142,7 +142,7 @@ class _Seen(nn.Module):
 
 # %% ../nbs/01a_engine.ipynb #17190204
 def fast_model(
-    model:BiomassModel, # In evaluation mode; changed in place by onnx
+    model:BiomassModel, # In evaluation mode; changed in place if the engine is onnx
     size, # Side of a half in pixels
     engine='torch', # torch or onnx, as `pick_engine` gives it
 ): # `BiomassModel`

@@ -107,16 +107,16 @@ def add(self:MapStore,
 
 # %% ../nbs/01b_frozen.ipynb #05b669c0
 class SharedLower:
-    "The frozen stages of several models, which see a batch once, whichever of the models asks."
+    "The frozen stages of several models. Equal stages compute the maps of a batch once, for all models."
     def __init__(self,
         size, # Side of a half in pixels
         engine='torch', # torch or onnx, as `pick_engine` gives it
     ): self.size, self.engine, self.parts, self.maps, self.photos = size, engine, {}, {}, None
 
     def about(self,
-        *photos, # What tells these photos, and how they are asked about, from others
+        *photos, # What identifies the photos; models that share maps see the same batches and views in order
     ):
-        "Begin questions about photos. All models are asked in the same way."
+        "Call this before each model is asked. Maps of the last photos are used again if `photos` are equal."
         if photos != self.photos: self.photos, self.maps = photos, {}
         self.asked = 0
 
@@ -125,7 +125,7 @@ class SharedLower:
 def lend(self:SharedLower,
     model:BiomassModel, # In evaluation mode; changed in place
 ): # `BiomassModel` for prediction, without frozen stages of its own
-    "Let a model ask the frozen stages that it has in common with others."
+    "Let a model use the frozen stages that it has in common with others."
     lower, size = _Lower(model), (self.size, self.size*(1 + model.whole))
     if (digest := module_digest(lower)) not in self.parts:
         self.parts[digest] = _fast_lower(lower, size, model.frozen, self.engine)

@@ -440,7 +440,7 @@ def _models(self:Run, engine):
 
 @patch
 def _answers(self:Run, members, keys, question, bs, precision, engine, bar):
-    "By member its answers part by part, (Q, n, W) float32: those that are kept, and those that are lacking."
+    "For each member its answers, a list of (Q, n, W) float32. Those that are lacking are computed and kept."
     bs = self.loader(keys, bs).bs
     facts = (question.name, self.trained_on['mean'], self.trained_on['std'], precision, *engine_facts(engine))
     folder, size = Path(self.store or cache_dir())/'answers-v3', _part(bs)
@@ -482,7 +482,7 @@ def ask(self:Run,
 # %% ../nbs/02d_run.ipynb #1743ffc3
 @patch
 def _finite_answers(self:Run, members, photos, keys, question, bs, bar):
-    "Each member whose answers are finite, and these; in fp32 where the run's precision does not suffice."
+    "Each member with its answers, if they are finite; asked again in fp32 if half precision overflows."
     precision = pick_precision(self.config.precision, self.device or default_device())
     ask = lambda precision, members: self._ask_spread(members, keys, question, bs, precision, bar)
     parts = ask(precision, members)
@@ -551,8 +551,8 @@ def predict_each(self:Run,
 def predict_with_spread(self:Run,
     photos, # Paths of N photos
     views='d4', # A name in `VIEWS`
-    **kwargs, # Of `Run.predict_each`
-): # (N, 5) grams; (N, 5) grams
+    **kwargs, # For `Run.predict_each`
+): # (N, 5) grams; their spread over views, (N, 5) grams
     "Predict photos with all members and views, and tell the spread over views."
     each = self.predict_each(photos, views, **kwargs)
     return each.mean((0, 1)), view_spread(each)

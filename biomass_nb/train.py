@@ -43,7 +43,7 @@ _all_ = ['PRESETS', 'TrainConfig', 'make_config', 'MixupCutmix', 'biomass_learne
 
 # %% ../nbs/03_train.ipynb #d11f3a82
 def _optional(cfg, seed, device, seconds):
-    "The callbacks that a config may ask for; `seconds` of training lie behind."
+    "The callbacks that a config may ask for; `seconds` of training are over already."
     if cfg.mix: yield MixupCutmix(cfg.mixup, cfg.cutmix, cfg.mix, seed + 10**6*rank_distrib())
     if cfg.freeze_epochs: yield FreezeBackbone(cfg.freeze_epochs)
     if cfg.accumulate > 1: yield Accumulate(cfg.accumulate)
@@ -69,12 +69,12 @@ def _predict_last(df, run, member):
 
 # %% ../nbs/03_train.ipynb #6b0aedd3
 def train_fold(
-    df, # Photos with targets, `fold`, `key`, and perhaps `learner`: the only fold to train on it, -1 for any
+    df, # Photos with targets, `fold`, `key`; perhaps `learner`: the fold whose member sees a photo, -1: all
     run, # The run, which has been started
     fold:int, # The fold that validates; None: train on all photos
     repeat:int=0, # Which of the config's seeds
     verbose:bool=True, # Print a line per epoch, with a bar while it runs
-    budget:Budget=None, # Time for it. `OutOfTime` is raised when it is used up; the same call goes on later
+    budget:Budget=None, # Time for it. When it is used up, `OutOfTime` is raised; the same call goes on
     cbs=(), # More callbacks; they are copied
     log=(), # Names in `biomass_nb.callbacks.TRACKERS`
 ): # `BiomassLearner` after training
@@ -139,8 +139,8 @@ def _read_photos(data, cfg, run):
     "The labelled photos, with fold, path and key. What is wrong shows before anything is written."
     build_model(cfg), make_loss(cfg.loss)
     if cfg.frozen and not (cfg.start or pretrained_file(cfg.backbone, cfg.weights)):
-        raise DataError(f'{cfg.backbone}: frozen stages of random weights see nothing; '
-                        'give pretrained weights, or freeze none', 'weights', 'frozen')
+        raise DataError(f'{cfg.backbone}: frozen stages need pretrained weights, and these are '
+                        'random; give pretrained weights, or freeze none', 'weights', 'frozen')
     df = read_photos(data, PhotoStore(cfg.img_size, run.store))
     df = assign_folds(df, cfg.n_folds, cfg.seed, cfg.leaky) if cfg.n_folds else df.assign(fold=-1)
     if cfg.metadata: AuxTargets(df, 0, cfg.metadata)
@@ -148,11 +148,11 @@ def _read_photos(data, cfg, run):
 
 # %% ../nbs/03_train.ipynb #386dd23b
 def _same_folds(start, df):
-    "A `DataError` unless the members of the run `start` have seen what their successors may see."
+    "A `DataError` unless the run `start` has the same photos in the same folds."
     columns = ['image_id', 'fold']
     if changes := photo_changes(Run(start).folds[columns], df[columns]):
         said = '; '.join(changes)
-        raise DataError(f'{start}: its members may have seen what would score them, since {said}; '
+        raise DataError(f'{start}: its members may have seen photos that would score them, since {said}; '
                         'train with the same photos, folds and seed', 'start', 'n_folds', 'seed')
 
 # %% ../nbs/03_train.ipynb #408d897b

@@ -20,7 +20,7 @@ def _option(default, help): return field(default=default, metadata=dict(help=hel
 
 @dataclass
 class Workers:
-    "Where tasks run that do not depend on each other. It holds within its `with` block."
+    "Where independent tasks run, within a `with` block."
     on: str = _option('local', 'Where tasks run: local (this machine), ray (a Ray cluster)')
     jobs: int = _option(None, 'Local tasks side by side; default one for each GPU')
     cpus: int = _option(1, 'Cores of a task on a cluster')
@@ -29,10 +29,10 @@ class Workers:
     def __post_init__(self):
         check_name(self.on, PLACES, 'place to run', 'on')
         if self.jobs is not None and self.jobs < 1:
-            raise DataError(f'{self.jobs} tasks side by side: at least one must be at work', 'jobs')
-        if self.cpus < 1: raise DataError(f'{self.cpus} cores for a task: it needs at least one', 'cpus')
+            raise DataError(f'{self.jobs} tasks side by side are too few; give at least one', 'jobs')
+        if self.cpus < 1: raise DataError(f'{self.cpus} cores for a task; give at least one', 'cpus')
         if self.gpus is not None and self.gpus < 0:
-            raise DataError(f'{self.gpus:g} GPUs for a task: 0 is the least', 'gpus')
+            raise DataError(f'{self.gpus:g} GPUs for a task; give 0 or more', 'gpus')
 
     @property
     def at_once(self): return self.jobs or max(1, _gpus())  # tasks side by side on this machine
@@ -55,7 +55,7 @@ def run_tasks(
     tasks, # What `f` is called with
     title:str='', # In front of a progress bar; none without it
     needs=(), # Paths that every machine must see, for tasks on a cluster
-    errors='raise', # raise: the first one, when all are done; give: in place of answers
+    errors='raise', # Of tasks elsewhere: raise the first one when all are done; give: in place of answers
 ): # List of what `f` gave, in order
     "Call `f` for each task, where `workers` says."
     tasks, where = list(tasks), workers()
@@ -113,7 +113,7 @@ def _answer(ray, ref):
     try: return ray.get(ref)
     except ray.exceptions.RayError as e:
         said = str(e).strip().splitlines()[-1]
-        return DataError(f'a task was lost, also when Ray repeated it: {said}', 'on')
+        return DataError(f'Ray lost a task, and again when it was repeated: {said}; look at its logs', 'on')
 
 # %% ../nbs/00d_workers.ipynb #4085a9fb
 def _cluster(where):

@@ -35,7 +35,7 @@ class FrozenBackbone(nn.Module):
         weights, # File with its weights, .safetensors or .pth
         img_size=None, # Side of a square image in pixels; None: the backbone's own
         whole=False, # Images are twice as wide as high
-        depths=DEPTHS, # Layers between the first and the last, 0 to 1
+        depths=DEPTHS, # Where the layers in between are, as shares of the network, 0 to 1
     ):
         super().__init__()
         size = img_size or data_config(name, weights)['img_size']
@@ -51,7 +51,7 @@ class FrozenBackbone(nn.Module):
 # %% ../../nbs/features/embed.ipynb #e6e3bd50
 @patch
 def answers(self:FrozenBackbone,
-    x, # (B, 3, S, S) images, normalised
+    x, # (B, 3, H, W) images, normalised
 ): # dict: (B, width) float32 by name of the layer
     "The pooled layers by name."
     last, between = self.model.forward_intermediates(x, indices=self.layers, norm=True, output_fmt='NCHW')
@@ -95,9 +95,9 @@ class Features:
 # %% ../../nbs/features/embed.ipynb #4e3f703d
 def backbone_stats(
     backbone:str, # A model of timm, or colour
-    weights=None, # As in `pretrained_file`; what is said beside the file is heeded
+    weights=None, # As in `pretrained_file`; config.json or source.json beside the file are read
 ): # dict: mean and std (three floats each, for pixels of 0 to 1), img_size in pixels
-    "What a backbone expects of a picture."
+    "The image size and the normalisation that a backbone expects."
     if backbone != 'colour': return data_config(backbone, pretrained_file(backbone, weights or 'random'))
     return dict(mean=(0., 0., 0.), std=(1., 1., 1.), img_size=224)
 
@@ -127,14 +127,14 @@ def _model(engine, *how):
     return model if graph is None else graph
 
 def _answers(make_model, make_batches, question, precision, keys):
-    "For each key the features of a photo, (V, S, F)."
+    "For each key, in order, the features of its photo, (V, S, F)."
     for batch in predict_batches(make_model(), make_batches(keys), question, precision):
         streams = 1 if question.whole else 2
         yield from batch.astype(np.float32).swapaxes(0, 1).reshape(batch.shape[1], len(batch), streams, -1)
 
 # %% ../../nbs/features/embed.ipynb #ca53620c
 def _kept(paths, make, photos):
-    "The features of each key: read from its path, or made by `make` of the keys that lack and written there."
+    "The features of each key: read from its path, or else computed by `make(keys)` and kept there."
     rows = {k: row for k, path in paths.items() if (row := _read_row(path)) is not None}
     todo = [k for k in paths if k not in rows]
     for key, row in zip(progress(todo, f'features of {len(todo)} photos'), make(todo)):

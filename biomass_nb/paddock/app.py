@@ -32,7 +32,7 @@ from ..run import Run, open_run
 from fastcore.basics import patch
 
 # %% ../../nbs/paddock/app.ipynb #2eba6729
-MOST_PHOTOS, MOST_BYTES = 500, 2_000_000_000  # of a visitor
+MOST_PHOTOS, MOST_BYTES = 500, 2_000_000_000  # files of a visitor, unpacked bytes of a zip file
 
 # %% ../../nbs/paddock/app.ipynb #bfb4dc6e
 def _free_name(path):
@@ -60,14 +60,14 @@ def _take(path, folder):
     if path.suffix.lower() != '.zip': return shutil.copy(path, _free_name(folder/path.name))
     try: _unzip(path, folder)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as e:
-        raise DataError(f'{path.name}: cannot be unpacked ({e}); make it anew', 'photos') from e
+        raise DataError(f'{path.name}: cannot be unpacked ({e}); make the zip file again', 'photos') from e
 
 # %% ../../nbs/paddock/app.ipynb #7d29c219
 def take_photos(
     files, # Paths of uploaded photos and zip files
     folder, # Where to
 ): # Paths of all photos in the folder
-    "Copy uploads into the folder of a visitor. Raise a `DataError` for what is too much or no zip file."
+    "Copy uploads into the folder of a visitor. Raise a `DataError` if they are too many or a zip is broken."
     with tempfile.TemporaryDirectory(dir=folder.parent) as new:
         for path in map(Path, files or ()): _take(path, Path(new))
         n = len([p for where in (folder, Path(new)) for p in where.rglob('*') if p.is_file()])
@@ -107,7 +107,7 @@ class Desk:
     "Answers of a run to visitors."
     def __init__(self,
         run, # A run: a path, or whatever predicts
-        data=None, # Folder with the training photos; not needed once the run keeps what is known of them
+        data=None, # Folder with the training photos; not needed if the run keeps their features and errors
         views='flip3', # A name in `VIEWS`
         coverage=.9, # Of the intervals for means of new paddocks
     ):
@@ -121,9 +121,9 @@ class Desk:
 def predict(self:Desk,
     visit:Visit, # Of the visitor
     files=(), # Uploads to add to the photos
-    quadrat='70x30', # Sides in cm
+    quadrat='70x30', # Sides in cm, as text
     frame='none', # auto: photos show a frame around the quadrat, and are cut to it
-    places=True, # Give the places that photos tell
+    places=True, # Write where and when the photos were taken into the files
 ): # The visit
     "Predict all photos of a visit."
     visit.area = parse_quadrat(quadrat)
@@ -139,7 +139,7 @@ def correct(self:Desk,
     visit:Visit, # Of the visitor
     cuts, # As `empty_cuts` gives it, with weights in grams a quadrat
 ): # The visit
-    "Means, files and report anew, corrected by cuts."
+    "Correct the means by cuts, and write the files and the report again."
     cuts = pd.DataFrame(cuts).replace(r'^\s*$', np.nan, regex=True)
     cuts = cuts.dropna(how='all', subset=list(COMPONENTS)).dropna(axis=1, how='all')
     path, known = visit.home/'cuts.csv', visit.result
@@ -162,7 +162,7 @@ def photo_map(
     run, # A predictor
     path, # A photo
     caption='', # Above it
-): # RGB image; None if the predictor has no maps
+): # PIL image; None if the predictor has no maps
     "A photo beside the map of its grams."
     network = next((o for o in getattr(run, 'runs', [run]) if isinstance(o, Run)), None)
     if network is None: return None
@@ -172,7 +172,7 @@ def photo_map(
 # %% ../../nbs/paddock/app.ipynb #f4e2f686
 def frames_image(
     visit:Visit, # Of the visitor
-): # RGB image; None if the photos were not cut
+): # PIL image; None if the photos were not cut
     "The frames that were found in the photos of a visit."
     section = next(frame_section(visit.photos, visit.result.frames), None)
     return section and figure_image(partial(section.draw, 8.6))
@@ -181,7 +181,7 @@ def frames_image(
 def captions(
     table, # As `predict_folder` gives it
 ): # N texts
-    "What stands below each photo."
+    "The text below each photo: kg/ha, why it is not counted, its name."
     marked = table.unlike.fillna(False).astype(bool) | table.note.ne('')
     why = table.note.where(table.note.ne(''), 'unlike the training photos')
     kg = [f'{o:,.0f} kg/ha' if o == o else 'no grams' for o in table.Dry_Total_kg_ha]

@@ -102,7 +102,7 @@ def _load(path): return dict(np.load(path))
 
 # %% ../../nbs/paddock/grams.ipynb #32db0dc3
 def _ask_all(run, photos, names, views, known, work, size):
-    "The answers about all photos, as `_ask_chunk` gives them; what is in `work` already is not asked again."
+    "The answers about all photos, as `_ask_chunk` gives them. Chunks whose answers are in `work` are read."
     files = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in zip(names, photos)]
     facts = run.fingerprint(), views, known is None
     chunks = [slice(i, i + size) for i in range(0, len(photos), size)]
@@ -156,13 +156,13 @@ def _tell_unreadable(folder, table, out):
 def predict_folder(
     run, # A run: a path, or whatever predicts
     folder, # Folder of photos, as `list_photos` takes it
-    out, # The csv file to write; beside it the work folder OUT.work, removed at the end
-    data=None, # Folder with the training photos; not needed once the run keeps what is known of them
+    out, # The csv file to write; the work folder OUT.work beside it is removed at the end
+    data=None, # Folder with the training photos; not needed if the run keeps their features and errors
     views='flip3', # A name in `VIEWS`
     intervals=False, # Give bounds of the grams as well
     coverage=.9, # Of the bounds: share of the photos of new sites that they are made to cover
     area=.21, # Of the training quadrats, square metres
-    finish=None, # Function of the table that gives the table to write; None: as it is
+    finish=None, # Function that takes the table and gives the one to write; None: the table as it is
     chunk=500, # Photos at a time
 ): # Table, a row per photo: photo, grams and kg/ha of each target, bounds if asked, distance, unlike, note
     "Predict a folder of photos. The same call goes on after an interruption."
