@@ -1,6 +1,8 @@
 """Heads on frozen features, scored on real labels.
 
-    python benchmarks/real_labels.py --data DIR --out benchmarks/real_labels.csv
+    python benchmarks/real_labels.py --data DIR  # with the heads that the blend gains from
+    python benchmarks/real_labels.py --data DIR --heads ridge kernel_ridge svr gp boosting kernel \\
+        --out benchmarks/real_labels.csv
 
 DIR holds train.csv, and for each backbone embeddings_NAME.npy with its ids, a line each, in
 embeddings_NAME_ids.txt or, for all, embeddings_ids.txt. Photos are in folds of
@@ -105,7 +107,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--data', required=True, type=Path, help='folder with train.csv')
     p.add_argument('--features', type=Path, help='folder with the features, if another')
-    p.add_argument('--heads', nargs='+', default=list(REGRESSIONS))
+    p.add_argument('--heads', nargs='+', default=['ridge', 'kernel_ridge', 'kernel'], choices=REGRESSIONS)
     p.add_argument('--folds', type=int, default=5)
     p.add_argument('--seeds', type=int, default=3)
     p.add_argument('--jobs', type=int, default=os.cpu_count())

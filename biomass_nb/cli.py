@@ -8,7 +8,7 @@ __all__ = ['FLAGS', 'make_parser', 'command', 'biomass_synth', 'biomass_check', 
            'biomass_weights', 'biomass_pack', 'biomass_export', 'biomass_demo']
 
 # %% ../nbs/cli.ipynb #915e564c
-import os, re, sys, warnings
+import gc, os, re, sys, warnings
 from argparse import ArgumentParser
 from dataclasses import fields
 from functools import partial, update_wrapper
@@ -69,6 +69,7 @@ def _check_words(argv):
 # %% ../nbs/cli.ipynb #349891e3
 def _run(f, parser, argv):
     "Run a command; what it raises becomes a line and an exit code."
+    gc.set_threshold(100_000, 30, 30)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         warnings.simplefilter('once', DataWarning)
