@@ -124,7 +124,7 @@ def biomass_learner(
     dls, # `QuadratLoaders`, as `biomass_nb.photos.dataloaders` makes them
     cfg:TrainConfig, # What to train
     aux:AuxTargets=None, # The auxiliary targets that the training batches hold
-    start=None, # File with the weights of a model of the same architecture to train on
+    start=None, # File with weights that training begins with, of a model of the same architecture
     **kwargs, # For `Learner`
 ): # `BiomassLearner`, its learning rates one for each group of `param_groups`
     "A Learner for `BiomassModel`."
