@@ -40,7 +40,7 @@ def nearest(
     apart=None, # (N, K) bool tensor: the pairs that are compared; None: all
 ): # (N,) float64
     "The mean distance of each row of `new` to the nearest rows of `seen`."
-    # this mode gives the same for a photo in any company
+    # in this mode the distance of a photo does not depend on the other rows
     d, k = torch.cdist(new, seen, compute_mode='donot_use_mm_for_euclid_dist'), len(seen)
     if apart is not None: d[~apart], k = torch.inf, apart.sum(1).min()
     return d.topk(min(NEAREST, k), largest=False).values.mean(1).double().numpy()
