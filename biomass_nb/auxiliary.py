@@ -33,7 +33,7 @@ class AuxColumn:
     "A column of the table as numbers to learn."
     name: str       # of the column
     weight: float   # of its loss
-    levels: list    # a class's upper edges or its names; for a number its mean and spread
+    levels: list    # upper edges of intervals, names of classes, or a number's mean and standard deviation
     kind: str       # 'interval', 'class' or 'number'
 
     @property
