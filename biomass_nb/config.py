@@ -58,7 +58,7 @@ class TrainConfig(_Checked):
     # what is trained
     backbone: str = _option('vit_large_patch16_dinov3_qkvb', 'The network that sees a half: a timm model')
     weights: str = _option('', 'Pretrained weights: file, folder, or random; empty: an installed package')
-    start: str = _option('', 'Run folder whose models are trained on, with the same folds; empty: begin anew')
+    start: str = _option('', 'Run folder whose models are trained further, same folds; empty: begin anew')
     img_size: int = _option(512, 'Side of a half in pixels', low=1, high=2048)
     stream: str = _option('halves', 'The backbone sees halves or the whole', names='model_film.STREAMS')
     head: str = _option('film', 'Head: film, concat, density, half_density', names='model_film.HEADS')
@@ -95,7 +95,7 @@ class TrainConfig(_Checked):
     ema: float = _option(0., 'Decay of the average of weights that is kept; 0: no average', low=0, below=1)
     keep: str = _option('best', 'Epoch that is kept: best by its score, or last', names=('best', 'last'))
     precision: str = _option('auto', "fp32, fp16, bf16, or auto: the GPU's best", names=PRECISIONS)
-    grad_checkpointing: bool = _option(False, 'Less memory for a third more time')
+    grad_checkpointing: bool = _option(False, 'Less memory, but more time')
 
 # %% ../nbs/02c_config.ipynb #62983de8
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class HeadConfig(_Checked):
     weights: str = _option('', 'File with its weights')
     stream: str = _option('halves', 'halves, whole, or both', names=('halves', 'whole', 'both'))
     img_size: int = _option(224, 'Side of a half in pixels', low=1, high=2048)
-    depths: tuple = _option((.25, .5, .75), 'Layers between the first and the last', low=0, high=1)
+    depths: tuple = _option((.25, .5, .75), 'Layers in between, as shares of the depth', low=0, high=1)
     precision: str = _option('auto', 'Of the backbone', names=PRECISIONS)
     heads: tuple = _option(('ridge', 'kernel'), 'The regressions', names='features.heads.REGRESSIONS')
     n_folds: int = _option(5, 'Folds to score on', low=2, high=1000)
