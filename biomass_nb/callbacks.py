@@ -330,6 +330,8 @@ def _share_batches(dl):
     "A loader that makes this process's part of each batch, if it is the training loader."
     n = num_distrib()
     if not dl.shuffle: return dl
-    if dl.bs % n: raise DataError(f'a batch of {dl.bs} quadrats cannot be divided among {n} processes', 'bs')
+    if dl.bs % n:
+        raise DataError(f'a batch of {dl.bs} quadrats cannot be divided among {n} processes; '
+                        f'choose a multiple of {n}', 'bs')
     dl.part = rank_distrib(), n
     return dl
