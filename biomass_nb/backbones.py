@@ -19,9 +19,9 @@ from .train import train_folds
 def backbone_config(
     cfg:TrainConfig, # How to train
     weights, # File of the backbone's pretrained weights, or None
-    name:str, # timm's
-    weight=None, # In the blend
-    folder=None, # Of its pretrained weights
+    name:str, # timm's name of the backbone
+    weight=None, # Of the run in the blend; not used here
+    folder=None, # Of the pretrained weights; not used here
     **changes, # Fields of the config; None leaves the config's
 ): # `TrainConfig`
     "The config of one entry of `BACKBONES`."
