@@ -216,7 +216,7 @@ class BiomassModel(nn.Module):
         head = HEADS[check_name(head, HEADS, 'head', 'head')]
         self.whole = check_name(stream, STREAMS, 'stream', 'stream') == 'whole'
         if pretrained is True:
-            raise DataError('pretrained=True needs the network; give the path of a weights file')
+            raise DataError('pretrained=True needs the internet; give the path of a weights file')
         size = img_size or data_config(backbone)['img_size']
         self.backbone = create_backbone(backbone, (size, 2*size) if self.whole else img_size)
         if pretrained: load_backbone(self.backbone, pretrained)
@@ -341,7 +341,7 @@ def density_maps(self:BiomassModel,
 ): # (B, 3, h, w) twice
     "Grams of green, dead and clover on each patch of the halves. Their sums are the prediction."
     if not hasattr(self.head, 'maps'):
-        raise DataError("only a model with head='density' has maps of grams", 'head')
+        raise DataError("only a model with head='density' or head='half_density' has maps of grams", 'head')
     feats = self.features(left, right)
     with torch.autocast(left.device.type, enabled=False): maps = self.head.maps(feats)
     return maps[0].chunk(2, 3) if self.whole else maps
@@ -376,7 +376,7 @@ def _state_dict(state, path):
         state = state[there[0]]
     if isinstance(state, dict) and all(isinstance(k, str) and torch.is_tensor(v) for k, v in state.items()):
         return state
-    raise DataError(f'{path}: holds no state dict of tensors')
+    raise DataError(f'{path}: holds no state dict of tensors; give a file of weights')
 
 # %% ../nbs/01_model_film.ipynb #22e071a5
 _WRAPPERS = 'module.', '_orig_mod.', 'model.', 'backbone.'
@@ -415,7 +415,9 @@ def _fill(model, state, path, ignore=()):
              'keys are not in the model': [k for k in state if k not in own and not k.startswith(ignore)],
              'shapes differ': [f'{k} {a} instead of {b}' for k, a, b in shapes if a != b]}
     problems = [f"{len(o)} {what}: {', '.join(o[:3])}{', …'*(len(o) > 3)}" for what, o in found.items() if o]
-    if problems: raise DataError(f"{path}: weights of another architecture; {'; '.join(problems)}")
+    if problems:
+        raise DataError(f"{path}: weights of another architecture; {'; '.join(problems)}; take weights of this "
+                        'architecture')
     model.load_state_dict({k: v for k, v in state.items() if k in own})
     return model
 
