@@ -416,8 +416,8 @@ def _fill(model, state, path, ignore=()):
              'shapes differ': [f'{k} {a} instead of {b}' for k, a, b in shapes if a != b]}
     problems = [f"{len(o)} {what}: {', '.join(o[:3])}{', …'*(len(o) > 3)}" for what, o in found.items() if o]
     if problems:
-        raise DataError(f"{path}: weights of another architecture; {'; '.join(problems)}; take weights of this "
-                        'architecture')
+        raise DataError(f"{path}: weights of another architecture; {'; '.join(problems)}; "
+                        'take weights of this architecture')
     model.load_state_dict({k: v for k, v in state.items() if k in own})
     return model
 
