@@ -24,8 +24,8 @@ def _site_quantile(scores, groups, level):
                       weights=np.append(1/sizes[inverse], 1.), method='inverted_cdf')
     if np.isfinite(res).all(): return res
     need, possible = int(np.ceil(level/(1 - level) - 1e-9)), int(100*n/(n + 1))/100
-    raise DataError(f'{n} groups are too few for a coverage of {level}; '
-                    f'it needs {need} groups, or lower it to {possible}', 'coverage')
+    raise DataError(f'{n} groups are too few for a coverage of {level}, which needs {need} groups; '
+                    f'lower the coverage to {possible}', 'coverage')
 
 # %% ../nbs/06a_intervals.ipynb #f218abba
 @dataclass
