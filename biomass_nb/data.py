@@ -431,7 +431,7 @@ def warn_implausible(
     "Warn of grams that no pasture has."
     total, most = grams[:, -1], 2*MOST_GRAMS
     if (heavy := total > most).any():
-        first = f'{names[heavy.argmax()]} with {total[heavy.argmax()]:.3g} g'
+        first = f'{names[heavy.argmax()]} with {total[heavy.argmax()]:.4g} g'
         warnings.warn(f'{heavy.sum()} of {len(heavy)} photos are predicted above {most} g, first {first}; '
                       'on 70 x 30 cm that is 30 t/ha; did training fail?', DataWarning, stacklevel=3)
 
