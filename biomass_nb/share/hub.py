@@ -30,7 +30,7 @@ def _published(run):
 # %% ../../nbs/share/hub.ipynb #362d5af2
 def score_lines(
     run:RunFolder, # A finished run with folds
-): # Table: R2, 95% interval from resampled sites, RMSE in grams, for each target
+): # Table: weighted R2 with its 95% interval over sites; R2 and RMSE in grams of each target
     "How good the out-of-fold predictions of a run are."
     result, summary = read_result(run), run.summary
     low, high = score_interval(bootstrap_scores(result.y, [result.preds], result.groups)[:, 0])
