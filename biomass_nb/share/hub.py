@@ -172,5 +172,6 @@ def pull_run(
         folder = snapshot_download(repo, revision=revision, local_dir=out, endpoint=hub_endpoint(),
                                    allow_patterns=[o for o in RUN_FILES if o != 'report.html'])
     if not (Path(folder)/'config.json').exists():
-        raise DataError(f'{hub_endpoint()}/{repo}: holds no run, since it has no config.json', 'run')
+        raise DataError(f'{hub_endpoint()}/{repo}: holds no run, since it has no config.json; give the '
+                        'repository of a run', 'run')
     return open_run(folder, store, device, engine)
