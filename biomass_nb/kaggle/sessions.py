@@ -46,7 +46,7 @@ def _same_config(run, cfg):
     old, new = asdict(run.config), asdict(cfg)
     other = [k for k in new if old[k] != new[k] and k not in ('weights', 'start')]
     if other and 'backbone' not in other:
-        print(f"{run} is not continued: it was trained with another {', '.join(other)}")
+        print(f"{run} is not continued: it was trained with other settings ({', '.join(other)})")
     return not other
 
 # %% ../../nbs/kaggle/sessions.ipynb #4f2ed8b5

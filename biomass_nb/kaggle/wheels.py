@@ -95,7 +95,7 @@ def _pip_within(limits, file, *args):
 def _askers(name, packages): # str
     "Who among packages asks for one, and for which versions."
     asked = [(o, Requirement(r)) for o in packages for r in o.get('requires_dist', ())]
-    return ', '.join(f"{o['name']} {o['version']} asks for {r.specifier or 'any'}" for o, r in asked
+    return ', '.join(f"{o['name']} {o['version']} asks for {r.specifier or 'any version'}" for o, r in asked
                      if canonicalize_name(r.name) == name and 'extra' not in str(r.marker))
 
 # %% ../../nbs/kaggle/wheels.ipynb #57f333b0
@@ -122,7 +122,7 @@ def _check_packages(packages):
     if first != 'biomass-nb': raise DataError(f'{first}: give the wheel of biomass_nb instead', 'wheel')
     for name in filter(_KEEP.match, others):
         raise DataError(f'{name} is never packed, and not in the list of the image, but '
-                        f'{_askers(name, packages)}; see that the list is whole', 'stock')
+                        f'{_askers(name, packages)}; check that the list is complete', 'stock')
 
 # %% ../../nbs/kaggle/wheels.ipynb #24a14a1e
 def fetch_wheels(

@@ -19,8 +19,8 @@ from .means import paddocks_of
 from scipy.stats import t as student
 
 # %% ../../nbs/paddock/cuts.ipynb #c6b1f4f5
-LEAST = 3     # cuts that correct a mean
-SURPRISE = .99  # of the sites like those of the training have smaller mean errors of the cuts
+LEAST = 3       # cuts that are needed to correct a mean
+SURPRISE = .99  # share of sites like those of the training whose cuts have a smaller mean error
 
 # %% ../../nbs/paddock/cuts.ipynb #4a753278
 def _contradicts(e, errors, site, photo):
@@ -136,8 +136,8 @@ def read_cuts(
 def _check_numbers(number):
     "Tell of paddocks with too few cuts to correct. Raise a `DataError` if no paddock has enough."
     few = number[(number > 0) & (number < LEAST)]
-    told = '; '.join(f'paddock {k} has {n}' for k, n in few.items())
-    said = f'fewer than {LEAST} cuts do not correct a mean ({told or "there are none"}); cut more quadrats'
+    told = '; '.join(f'paddock {k} has {n}' for k, n in few.items()) or 'no cut is of a photo that counts'
+    said = f'fewer than {LEAST} cuts do not correct a mean ({told}); cut more quadrats'
     if not (number >= LEAST).any(): raise DataError(said, 'cuts')
     if len(few): warnings.warn(said, DataWarning, stacklevel=3)
 

@@ -49,7 +49,7 @@ def _means(run, table, views, data, coverage, **how):
     try: errors = run_errors(run, views, data)
     except DataError as e:
         if how['cuts'] is not None or how['clip']: raise
-        warnings.warn(f'{e}; so the means of paddocks have no interval', DataWarning, stacklevel=3)
+        warnings.warn(f'{e}; so no means of paddocks are written', DataWarning, stacklevel=3)
         return None
     return measure_paddocks(table, errors, coverage=coverage, **how)
 

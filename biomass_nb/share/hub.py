@@ -30,7 +30,7 @@ def _published(run):
 # %% ../../nbs/share/hub.ipynb #362d5af2
 def score_lines(
     run:RunFolder, # A finished run with folds
-): # Table: R2, 95% interval from resampled sites, RMSE in grams, for each target
+): # Table: weighted R2 with its 95% interval over sites; R2 and RMSE in grams of each target
     "How good the out-of-fold predictions of a run are."
     result, summary = read_result(run), run.summary
     low, high = score_interval(bootstrap_scores(result.y, [result.preds], result.groups)[:, 0])
@@ -172,5 +172,6 @@ def pull_run(
         folder = snapshot_download(repo, revision=revision, local_dir=out, endpoint=hub_endpoint(),
                                    allow_patterns=[o for o in RUN_FILES if o != 'report.html'])
     if not (Path(folder)/'config.json').exists():
-        raise DataError(f'{hub_endpoint()}/{repo}: holds no run, since it has no config.json', 'run')
+        raise DataError(f'{hub_endpoint()}/{repo}: holds no run, since it has no config.json; give the '
+                        'repository of a run', 'run')
     return open_run(folder, store, device, engine)
