@@ -11,6 +11,8 @@ import tempfile
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
+from functools import partial
 from multiprocessing import get_context, get_start_method, set_start_method
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from biomass_nb.model_film import BiomassModel
 from biomass_nb.run import Run
 from biomass_nb.synth import write_quadrats
 from biomass_nb.train import train_folds
+from biomass_nb.workers import Workers, run_tasks
 from PIL import Image
 from torch.utils.data import Dataset
 
@@ -73,6 +76,17 @@ def part_of(data, image_ids, folder):
 
 # --- Results that grow seed by seed
 
+def add_workers(p):
+    "Add the flags that say where tasks run, as the commands have them, to a parser."
+    for o in fields(Workers):
+        p.add_argument(f'--{o.name}', type=o.type, default=o.default, help=o.metadata['help'])
+
+
+def chosen_workers(o):
+    "The `Workers` of parsed flags."
+    return Workers(**{f.name: getattr(o, f.name) for f in fields(Workers)})
+
+
 def by_seed(doc, one_seed, columns, **quick):
     """Add the rows that `one_seed(seed, folder)` yields to the csv file beside the script, seed after seed.
 
@@ -81,22 +95,27 @@ def by_seed(doc, one_seed, columns, **quick):
     """
     p = parser(doc)
     p.add_argument('--seeds', type=int, default=6, help='how many')
-    p.add_argument('--first', type=int, default=0, help='the first one, to divide seeds among processes')
-    p.add_argument('--threads', type=int, default=torch.get_num_threads(), help="PyTorch's")
+    p.add_argument('--threads', type=int, default=torch.get_num_threads(), help="PyTorch's, of a task")
+    add_workers(p)
     o = p.parse_args()
-    torch.set_num_threads(o.threads)
-    path = Path(sys.argv[0]).with_suffix('.csv')
-    done = set(pd.read_csv(path).seed) if path.exists() and not o.quick else ()
-    for seed in range(o.first, o.first + (1 if o.quick else o.seeds)):
-        if seed in done: continue
-        rows, names = [], [c for c in columns if c != 'seed']
-        with tempfile.TemporaryDirectory() as folder:
-            for row in one_seed(seed, Path(folder), **(quick if o.quick else {})):
-                rows.append(dict(zip(names, row), seed=seed))
-                print(seed, *(f'{v:.4f}' if isinstance(v, float) else v for v in row), sep=', ', flush=True)
-        if o.quick: continue
-        table = pd.DataFrame(rows, columns=columns).round(4)
-        table.to_csv(path, mode='a', header=not path.exists(), index=False, lineterminator='\n')
+    path = None if o.quick else Path(sys.argv[0]).resolve().with_suffix('.csv')
+    if path and not path.exists(): path.write_text(','.join(columns) + '\n')
+    done = set(pd.read_csv(path).seed) if path else ()
+    seeds = [seed for seed in range(1 if o.quick else o.seeds) if seed not in done]
+    task = partial(rows_of_seed, one_seed, columns, quick if o.quick else {}, path, o.threads)
+    with chosen_workers(o): run_tasks(task, seeds, needs=[path.parent] if path else ())
+
+
+def rows_of_seed(one_seed, columns, settings, path, threads, seed):
+    "Print the rows of a seed, and add them to the csv file `path`, if there is one."
+    torch.set_num_threads(threads)
+    rows, names = [], [c for c in columns if c != 'seed']
+    with tempfile.TemporaryDirectory() as folder:
+        for row in one_seed(seed, Path(folder), **settings):
+            rows.append(dict(zip(names, row), seed=seed))
+            print(seed, *(f'{v:.4f}' if isinstance(v, float) else v for v in row), sep=', ', flush=True)
+    table = pd.DataFrame(rows, columns=columns).round(4)
+    if path: table.to_csv(path, mode='a', header=False, index=False, lineterminator='\n')
 
 
 def seed_table(rows, *by, value='weighted_r2'):

@@ -13,11 +13,10 @@ import sys
 from itertools import product
 
 import pandas as pd
-import torch
 from biomass_nb.core import cross_fit
 from biomass_nb.data import TARGETS, assign_folds, groups_of
 from biomass_nb.intervals import apply_intervals, coverage, fit_intervals
-from real_photos import FROZEN, Job, photo_parser
+from real_photos import FROZEN, Job, parse, photo_parser
 
 
 def intervals(y, oof, preds, groups, folds):
@@ -48,8 +47,7 @@ class Sites(Job):
 
 
 def main():
-    o = photo_parser(__doc__, __file__).parse_args()
-    torch.set_num_threads(o.threads)
+    o = parse(photo_parser(__doc__, __file__))
     seeds = o.seeds[:1] if o.quick else o.seeds
     jobs = [Sites(o.data, o.work/f'seed{seed}', seed, o.quick) for seed in seeds]
     tables = []

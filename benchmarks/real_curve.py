@@ -15,14 +15,13 @@ from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
-import torch
 from biomass_nb.core import progress
 from biomass_nb.data import TARGETS, groups_of
 from biomass_nb.features.embed import extract
 from biomass_nb.features.heads import KernelHead
 from biomass_nb.losses import weighted_r2
 from measure import part_of
-from real_photos import FROZEN, UNMIXED, Job, photo_parser
+from real_photos import FROZEN, UNMIXED, Job, parse, photo_parser
 
 NUMBERS = 20, 40, 60, None  # None: all photos of the other folds
 
@@ -83,8 +82,7 @@ def one_seed(job, networks):
 def main():
     p = photo_parser(__doc__, __file__, seeds=10)
     p.add_argument('--networks', type=int, default=1, help='seeds, of the first ones, that train networks')
-    o = p.parse_args()
-    torch.set_num_threads(o.threads)
+    o = parse(p)
     table = pd.read_csv(o.out) if o.out.exists() else pd.DataFrame()
     for i, seed in enumerate(o.seeds[:1] if o.quick else o.seeds):
         job = Curve(o.data, o.work/f'seed{seed}', seed, o.quick)

@@ -23,13 +23,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from biomass_nb.data import TARGETS, assign_folds, groups_of, read_train
 from biomass_nb.features.head_run import HeadRun, train_heads
 from biomass_nb.features.heads import KernelHead, head_oof
 from biomass_nb.paddock.cuts import cut_interval, stratified
 from biomass_nb.paddock.means import mean_interval, site_errors
-from real_photos import FROZEN, photo_parser
+from real_photos import FROZEN, parse, photo_parser
 from scipy.stats import t as student
 from sklearn.neighbors import NearestNeighbors
 
@@ -169,8 +168,7 @@ def table(d, seed):
 def main():
     p = photo_parser(__doc__, __file__)
     p.add_argument('--features', type=Path, help='embeddings_NAME.npy, in place of the photos')
-    o = p.parse_args()
-    torch.set_num_threads(o.threads)
+    o = parse(p)
     name = o.features.stem.removeprefix('embeddings_') if o.features else FROZEN[0]
     rows, old = [], [pd.read_csv(o.out).query('predictor != @name')] if o.out.exists() else []
     for seed in o.seeds[:1] if o.quick else o.seeds:

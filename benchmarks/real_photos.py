@@ -28,7 +28,7 @@ from biomass_nb.losses import weighted_r2
 from biomass_nb.pretrained import packaged_file
 from biomass_nb.run import Run
 from biomass_nb.train import train_folds
-from measure import parser
+from measure import add_workers, chosen_workers, parser
 from PIL import Image
 
 PREDICTIONS = [f'pred_{t}' for t in TARGETS]
@@ -178,14 +178,22 @@ def photo_parser(doc, script, seeds=3):
     p.add_argument('--work', type=Path, default='real_photos_work', help='folder for runs and kept features')
     p.add_argument('--seeds', type=int, nargs='+', default=[*range(seeds)], help='seeds of the folds')
     p.add_argument('--threads', type=int, default=torch.get_num_threads(), help="PyTorch's")
+    add_workers(p)
     return p
+
+
+def parse(p):
+    "The flags of a benchmark. From here on its tasks run where they say."
+    o = p.parse_args()
+    torch.set_num_threads(o.threads)
+    chosen_workers(o).__enter__()  # until the script ends
+    return o
 
 
 def main():
     p = photo_parser(__doc__, __file__)
     p.add_argument('--only', nargs='+', help='predictors with one of these words in their name')
-    o = p.parse_args()
-    torch.set_num_threads(o.threads)
+    o = parse(p)
     for seed in o.seeds[:1] if o.quick else o.seeds:
         one_seed(Job(o.data, o.work/f'seed{seed}', seed, o.quick), o.out, o.only)
     if not o.quick: print(last_line(pd.read_csv(o.out)))

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from biomass_nb.core import progress
 from biomass_nb.data import TARGETS
 from biomass_nb.ensemble import blend
 from biomass_nb.pseudo import iterate
 from biomass_nb.run import Run
 from measure import part_of
-from real_photos import UNMIXED, Job, gain_row, photo_parser
+from real_photos import UNMIXED, Job, gain_row, parse, photo_parser
 
 HEAVY_NAME, HEAVY = 'heavy augmentation, MixUp and CutMix', dict(tfms='heavy', mix=.5)
 VARIANTS = {  # what differs from the preset
@@ -89,9 +88,7 @@ class Seed(Job):
 
 
 def main():
-    p = photo_parser(__doc__, __file__)
-    o = p.parse_args()
-    torch.set_num_threads(o.threads)
+    o = parse(photo_parser(__doc__, __file__))
     table = pd.read_csv(o.out) if o.out.exists() else pd.DataFrame()
     for number in o.seeds[:1] if o.quick else o.seeds:
         seed, start, done = Seed(o.data, Path(o.work)/f'seed{number}', number, o.quick), time.time(), {}

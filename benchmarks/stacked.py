@@ -4,9 +4,9 @@
 
 `torch.func` stacks the weights of models of one architecture, and `vmap` runs them as one batched call. Each
 convolution then becomes one with as many groups as there are members. "Whole" networks see the halves of a
-batch. "Upper" parts see the maps of frozen stages, as those of the preset `pretrained`. Both sides have folded
-batch norms, and their grams are compared. The rounds of both sides alternate, so that other work of the
-machine meets both.
+batch. "Upper" parts see the maps of frozen stages, as those of the preset `pretrained`. Both sides have
+folded batch norms, and their grams are compared. The rounds of both sides alternate, so that other work of
+the machine meets both.
 """
 from itertools import product
 from pathlib import Path

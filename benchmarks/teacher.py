@@ -25,7 +25,7 @@ from biomass_nb.features.embed import extract
 from biomass_nb.features.heads import KernelHead, as_grams, group_folds, ridge_head
 from biomass_nb.losses import weighted_r2
 from real_labels import read_features
-from real_photos import photo_parser
+from real_photos import parse, photo_parser
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import cross_val_predict
@@ -69,7 +69,7 @@ def one_seed(df, features, seed, quick):
 
 
 def main():
-    o = photo_parser(__doc__, __file__).parse_args()
+    o = parse(photo_parser(__doc__, __file__))
     df = read_train(o.data)
     if list(Path(o.data).glob('embeddings_*.npy')): features = read_features(o.data, df.image_id)
     else:

@@ -197,7 +197,8 @@ def file_digest(
     try:
         with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
     except (OSError, ValueError) as e:
-        raise DataError(f"{path}: cannot be read ({getattr(e, 'strerror', e)}); check its name and rights") from e
+        why = getattr(e, 'strerror', e)
+        raise DataError(f'{path}: cannot be read ({why}); check its name and rights') from e
 
 # %% ../nbs/00_core.ipynb #7288202c
 def kept_path(

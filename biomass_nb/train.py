@@ -221,7 +221,9 @@ def _summarise(run, df):
     costs = _costs({m.name: read_table(run/f'{m.name}.csv') for m in run.members})
     summary = dict(**scores, means=df[list(TARGETS)].mean().to_dict(), photos=len(df), seed=run.config.seed,
                    **costs, versions=run.trained_on['versions'])
-    if not rank_distrib(): write_json(run/'summary.json', summary)
+    if not rank_distrib():
+        run.keep_looks()
+        write_json(run/'summary.json', summary)
     return summary
 
 # %% ../nbs/03_train.ipynb #d1b83b7f
