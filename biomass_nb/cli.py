@@ -66,14 +66,23 @@ def _check_words(argv):
     "A `DataError` for what no system takes as a name of a file."
     if bad := [o for o in argv if '\0' in o]: raise DataError(f'{bad[0]}: has a zero byte; write it without')
 
+# %% ../nbs/cli.ipynb #4588de2c
+def _say_once():
+    "A function that prints warnings as lines, each line once."
+    said = set()
+    def say(message, *_):
+        if (line := f'warning: {_one_line(message)}') not in said: print(line, file=sys.stderr)
+        said.add(line)
+    return say
+
 # %% ../nbs/cli.ipynb #349891e3
 def _run(f, parser, argv):
     "Run a command; what it raises becomes a line and an exit code."
     gc.set_threshold(100_000, 30, 30)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        warnings.simplefilter('once', DataWarning)
-        warnings.showwarning = lambda message, *_: print(f'warning: {_one_line(message)}', file=sys.stderr)
+        warnings.simplefilter('always', DataWarning)
+        warnings.showwarning = _say_once()
         try:
             if hasattr(sys.stdout, 'reconfigure'): sys.stdout.reconfigure(errors='backslashreplace')
             _check_words(argv)
