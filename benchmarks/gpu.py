@@ -104,7 +104,7 @@ def agreement(o, size, precision):
     batches = InMemory([batch(o, o.bs, size)])
     half, full = (np.concatenate([*predict_batches(model, batches, AskViews('d4'), p)], 1)
                   for p in (precision, 'fp32'))
-    return dict(difference_g=np.abs(half - full).max())
+    return dict(difference_g=float(np.abs(half - full).max()))
 
 
 def folds(o, **changes):
@@ -118,7 +118,7 @@ def folds(o, **changes):
     half, full = (np.stack([ask(m, p) for m in run.finished])
                   for p in ('fp16' if DEVICE.type == 'cuda' else 'bf16', 'fp32'))
     return dict(seconds=clock.wall, weighted_r2=summary['weighted_r2'],
-                difference_g=np.abs(half - full).max())
+                difference_g=float(np.abs(half - full).max()))
 
 
 def plan(o):

@@ -6,6 +6,7 @@ library's, for predict.py and train_loop.py. Each script has --quick, which show
 """
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -65,12 +66,16 @@ def trained(data, path, **changes):
 
 
 def part_of(data, image_ids, folder):
-    "A folder with a train.csv of some photos of the folder `data`, which stay where they are."
+    "A folder with all photos of the folder `data`, and a train.csv of some. Photos are hard links, or copies."
     rows = pd.read_csv(Path(data)/'train.csv', dtype=str, keep_default_na=False)
+    for name in rows.image_path.unique():
+        there = Path(folder, name)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if there.exists(): continue
+        try: os.link(Path(data, name).resolve(), there)
+        except OSError: shutil.copy(Path(data, name), there)  # on another disk
     rows = rows[rows.image_path.map(lambda o: Path(o).stem).isin(set(image_ids))]
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [str(Path(data).resolve()/o) for o in rows.image_path]
-    rows.assign(image_path=paths).to_csv(folder/'train.csv', index=False)
+    rows.to_csv(folder/'train.csv', index=False)
     return folder
 
 

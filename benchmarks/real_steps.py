@@ -66,8 +66,7 @@ class Seed(Job):
             rows = np.flatnonzero(self.df.fold == k)
             photos, there = [self.paths[i] for i in rows], self.folder/f'pseudo{k}'
             data = part_of(self.data, self.df.image_id[self.df.fold != k], there/'data')
-            test = pd.DataFrame(dict(image_id=self.df.image_id.iloc[rows],
-                                     image_path=[str(Path(o).resolve()) for o in photos]))
+            test = self.df.iloc[rows][['image_id', 'image_path']]
             first = self.reference(f'pseudo{k}/run', data, n_folds=2)
             iterate(data, first, test, there/'rounds', rounds=1, teachers='all', verbose=False)
             before[rows] = first.predict(photos, 'none')
