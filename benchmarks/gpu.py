@@ -5,7 +5,9 @@
     python benchmarks/gpu.py --quick                        # a tiny network on any machine, as a trial
 
 Each row is written as soon as it is measured, the most important ones first. What does not fit into --minutes
-is left out. "Photos a second" is the best of three rounds with a batch in memory, so nothing waits for input.
+is left out. "Photos a second" is the best of two rounds with a batch in memory, so nothing waits for input. A batch has
+8 photos in training and 16 in prediction. The engine `compile` is what the library takes by itself on a GPU,
+`torch` is PyTorch without compiled blocks.
 "Of ceiling" is the arithmetic of the model, as PyTorch counts it (training: three forward passes), over the
 speed of a large matrix product in the same precision. Prediction shows each photo in eight views. "Waiting"
 is the share of a training epoch in which the network waits for photos from the store. A setting that does
@@ -21,7 +23,7 @@ import pandas as pd
 import torch
 from biomass_nb.callbacks import HalfPrecision
 from biomass_nb.config import make_config
-from biomass_nb.engine import fast_model
+from biomass_nb.engine import compile_blocks
 from biomass_nb.learner import biomass_learner
 from biomass_nb.model_film import start_heads
 from biomass_nb.run import Run, build_model, predict_batches
@@ -52,38 +54,42 @@ def batch(o, bs, size):
 
 
 def best(f, photos):
-    "Photos a second in the best of three rounds, after one that warms up."
+    "Photos a second in the best of two rounds, after one that warms up."
     times = []
-    for _ in range(4):
+    for _ in range(3):
         with Clock() as clock: f()
         times.append(clock.wall)
     return photos/min(times[1:])
 
 
-def train(o, size, precision, compiled=False, checkpointing=False):
+def train(o, size, precision, engine, checkpointing=False):
     "Training steps on a batch in memory."
     cfg = make_config('gold', backbone=o.vit, img_size=size, bs=o.bs, mix=0., precision=precision, epochs=4,
                       grad_checkpointing=checkpointing)
     batches = InMemory([batch(o, o.bs, size)]*o.steps)
-    learn = biomass_learner(DataLoaders(batches, device=DEVICE), cfg)
+    with DEVICE: learn = biomass_learner(DataLoaders(batches, device=DEVICE), cfg)
     gflop = 3*forward_gflop(learn.model.to(DEVICE), *batches[0][:2])
-    if compiled: learn.model.backbone.compile()
+    if engine == 'compile': compile_blocks(learn.model)
     cbs = [HalfPrecision(precision)] if precision != 'fp32' else []
     with Memory() as memory, learn.no_bar(), learn.no_logging():
         rate = best(lambda: learn.fit(1, cbs=cbs), o.bs*o.steps)
     return dict(photos_s=rate, of_ceiling=rate*gflop/o.ceiling[precision]/1e3, gpu_gb=memory.gb)
 
 
-def predict(o, size, precision, compiled=False):
+def untrained(o, size):
+    "A model of the preset `gold` for prediction, with random weights."
+    with DEVICE: return build_model(make_config('gold', backbone=o.vit, img_size=size)).eval()
+
+
+def predict(o, size, precision, engine):
     "Prediction with eight views of a batch in memory."
-    cfg, question = make_config('gold', backbone=o.vit, img_size=size), AskViews('d4')
-    model = fast_model(build_model(cfg).eval(), size).to(DEVICE)
-    left, right, _ = batch(o, o.bs, size)
+    model, question = untrained(o, size).to(DEVICE), AskViews('d4')
+    left, right, _ = batch(o, 2*o.bs, size)
     gflop = forward_gflop(model, left, right)*len(question.views)
-    if compiled: model.backbone.compile()
-    batches = InMemory([(left, right)]*o.steps)
+    if engine == 'compile': compile_blocks(model)
+    batches = InMemory([(left, right)]*(o.steps//2))
     with Memory() as memory:
-        rate = best(lambda: list(predict_batches(model, batches, question, precision)), o.bs*o.steps)
+        rate = best(lambda: list(predict_batches(model, batches, question, precision)), o.bs*2*len(batches))
     return dict(photos_s=rate, of_ceiling=rate*gflop/o.ceiling[precision]/1e3, gpu_gb=memory.gb)
 
 
@@ -99,8 +105,9 @@ def waiting(o, size, precision):
 def agreement(o, size, precision):
     "How far grams in 16 bits are from those in 32 bits."
     torch.manual_seed(0)
-    model = build_model(make_config('gold', backbone=o.vit, img_size=size)).eval()
+    model = untrained(o, size).cpu()
     start_heads(model, GRAMS.numpy())
+    compile_blocks(model)
     batches = InMemory([batch(o, o.bs, size)])
     half, full = (np.concatenate([*predict_batches(model, batches, AskViews('d4'), p)], 1)
                   for p in (precision, 'fp32'))
@@ -123,26 +130,30 @@ def folds(o, **changes):
 
 def plan(o):
     "(what is measured, function, its settings), the most important ones first."
-    small, large = o.sizes
-    yield 'prediction', predict, dict(size=small, precision='bf16')
-    yield 'training', train, dict(size=small, precision='bf16')
-    yield 'fp16 and fp32', agreement, dict(size=small, precision='fp16' if DEVICE.type == 'cuda' else 'bf16')
-    yield 'prediction', predict, dict(size=small, precision='fp16')
-    yield 'training', train, dict(size=small, precision='fp16')
-    yield 'training', train, dict(size=small, precision='bf16', checkpointing=True)
+    (small, large), fp16 = o.sizes, 'fp16' if DEVICE.type == 'cuda' else 'bf16'
+    for engine in ('compile', 'torch'):
+        for name, f in (('prediction', predict), ('training', train)):
+            yield name, f, dict(size=small, precision='bf16', engine=engine)
+    yield 'fp16 and fp32', agreement, dict(size=small, precision=fp16)
     if o.data: yield 'five folds', folds, dict(o.folds)
+    for name, f in (('prediction', predict), ('training', train)):
+        yield name, f, dict(size=small, precision='fp16', engine='compile')
+    checkpointed = dict(precision='bf16', engine='compile', checkpointing=True)
+    yield 'training', train, dict(size=small, **checkpointed)
+    yield 'training', train, dict(size=large, **checkpointed)
+    for name, f in (('training', train), ('prediction', predict)):
+        yield name, f, dict(size=large, precision='bf16', engine='compile')
     yield 'training with input', waiting, dict(size=small, precision='bf16')
-    yield 'training', train, dict(size=large, precision='bf16', checkpointing=True)
-    yield 'training', train, dict(size=large, precision='bf16')
-    yield 'prediction', predict, dict(size=large, precision='bf16')
-    yield 'prediction', predict, dict(size=small, precision='bf16', compiled=True)
-    yield 'training', train, dict(size=small, precision='bf16', compiled=True)
-    yield 'training', train, dict(size=large, precision='bf16', compiled=True, checkpointing=True)
+    for name, f in (('prediction', predict), ('training', train)):
+        yield name, f, dict(size=small, precision='fp16', engine='torch')
+    for name, f in (('training', train), ('prediction', predict)):
+        yield name, f, dict(size=large, precision='bf16', engine='torch')
 
 
 def measure(f, o, settings):
     "A row: what `f` measures, or why it does not."
     start = time.time()
+    torch.compiler.reset()  # it keeps few versions of a block
     try: row = f(o, **settings)
     except torch.cuda.OutOfMemoryError: row = dict(note='does not fit into the memory of the GPU')
     except Exception as e: row = dict(note=f'{type(e).__name__}: {e}'[:200])  # the others are still measured
@@ -157,7 +168,7 @@ def main():
     o = p.parse_args()
     start, rows = time.time(), []
     o.vit, o.small, o.sizes, o.folds = VIT, SMALL, (512, 1024), {}
-    o.bs, o.steps, o.photos, o.workers = 8, 6, 48, 0
+    o.bs, o.steps, o.photos, o.workers = 8, 4, 48, 0
     if o.quick:
         o.vit, o.sizes, o.bs, o.steps, o.photos = 'test_vit', (64, 128), 4, 2, 8
         o.folds = dict(img_size=64, epochs=2, variants=1, n_folds=2)

@@ -27,6 +27,7 @@ from biomass_nb.callbacks import HalfPrecision, Timing
 from biomass_nb.config import make_config
 from biomass_nb.core import pick_precision
 from biomass_nb.data import COMPONENTS, find_photos, read_table
+from biomass_nb.engine import compile_blocks, pick_engine
 from biomass_nb.model_film import data_config
 from biomass_nb.photos import PhotoStore
 from biomass_nb.run import Run
@@ -105,7 +106,7 @@ def library(o):
     batch = learn.dls.train.one_batch()
     alone = library_alone(o, cfg, batch)
     return memory | rates(o, history.to_dict('records'), 'loop') | rates(o, alone, 'alone') | dict(
-        losses=history.train_loss.tolist(), steps=max(v['step'] for v in learn.opt.state.values()),
+        losses=history.train_loss.tolist(), steps=int(max(v['step'] for v in learn.opt.opt.state.values())),
         fill_s=filling.wall, gflop=3*forward_gflop(learn.model, *batch[:2]),
         tflop_s=product_speed(pick_precision(cfg.precision, DEVICE)))
 
@@ -118,6 +119,7 @@ class InMemory(list):
 def library_alone(o, cfg, batch):
     "The library's loop with a batch in memory: a row for each epoch."
     learn = biomass_learner(DataLoaders(InMemory([batch]*steps(o)), device=DEVICE), cfg)
+    if pick_engine('auto', DEVICE, o.precision, 1e9) == 'compile': compile_blocks(learn.model)
     precision, timing, rows = pick_precision(cfg.precision, DEVICE), Timing(), []
     cbs = [timing] + ([HalfPrecision(precision)] if precision != 'fp32' else [])
     with learn.no_bar(), learn.no_logging():

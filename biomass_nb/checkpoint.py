@@ -76,10 +76,15 @@ class Checkpoint(Callback):
         self._save()
 
 # %% ../nbs/02e_checkpoint.ipynb #f57fe725
+def _state(opt):
+    "What an optimizer, fastai's or a wrapped one of PyTorch, remembers of each parameter."
+    return getattr(opt, 'opt', opt).state
+
 @patch
 def _save(self:Checkpoint):
     "Write tensors as such, and everything else as JSON in the header."
-    opt = [self.opt.state[p] for p, *_ in self.opt.all_params()]  # tensors, and Adam's count of steps
+    kept = _state(self.opt)
+    opt = [kept[p] for p, *_ in self.opt.all_params()]
     plain = [{k: v for k, v in state.items() if not torch.is_tensor(v)} for state in opt]
     parts = {name: m.state_dict() for name, m in self.states.items()}
     parts |= {f'opt.{i}': state for i, state in enumerate(opt)}
@@ -99,7 +104,7 @@ def _load(self:Checkpoint):
     def part(name): return {k[len(name):]: v for k, v in tensors.items() if k.startswith(name)}
     for name, m in self.states.items(): m.load_state_dict(part(f'{name}.'))
     for i, (p, *_) in enumerate(self.opt.all_params()):
-        self.opt.state[p] = {k: v.to(p.device) for k, v in part(f'opt.{i}.').items()} | meta['opt'][i]
+        _state(self.opt)[p] = {k: v.to(p.device) for k, v in part(f'opt.{i}.').items()} | meta['opt'][i]
     torch.set_rng_state(tensors['rng'])
     if meta['scaler']: self.learn.scaler.load_state_dict(meta['scaler'])
     self.rows, self.keep.best, self.learn.first_epoch = meta['rows'], meta['best'], meta['epoch'] + 1

@@ -152,7 +152,7 @@ def biomass_train(
     preset:str=None, # demo, small, baseline (default), gold, gold_16gb, pretrained (default without a GPU)
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
     log:list=None, # Also log to: csv, tensorboard, wandb, mlflow
-    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
+    engine:str='auto', # What runs the backbone: torch, onnx (on a CPU), compile (on a GPU), auto by the work
     **fields, # Of the config
 ):
     "Train a member per fold and score it out of fold. `accelerate launch` uses several GPUs for each."
@@ -207,7 +207,7 @@ def biomass_predict(
     ttt:float=0., # Minutes for test-time training, prediction included; 0: none
     bad_photos:str='stop', # Photos that cannot be read: stop, or mean to fill in the training mean
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
-    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
+    engine:str='auto', # What runs the backbone: torch, onnx (on a CPU), compile (on a GPU), auto by the work
 ):
     "Predict the test photos over views and folds."
     from biomass_nb.core import Budget
@@ -285,7 +285,7 @@ def biomass_photos(
     geojson:bool=False, # Write the places of the photos as GeoJSON beside the table
     report:bool=False, # Write a report beside the table
     store:str=None, # Folder that keeps decoded photos; default: they are not kept
-    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
+    engine:str='auto', # What runs the backbone: torch, onnx (on a CPU), compile (on a GPU), auto by the work
 ):
     "Predict photos of your own, and the means of their paddocks: grams and kilograms per hectare."
     from biomass_nb.paddock.folder import measure_folder
@@ -331,7 +331,7 @@ def biomass_ensemble(
     coverage:float=.9, # Of the intervals: share of the photos of new sites that they are made to cover
     bad_photos:str='stop', # Photos that cannot be read: stop, or mean to fill in the training mean
     store:str=None, # Folder that keeps decoded photos and answers; default in the user's cache
-    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
+    engine:str='auto', # What runs the backbone: torch, onnx (on a CPU), compile (on a GPU), auto by the work
 ):
     "Blend several runs, judge the blend out of fold, predict the test photos and write a submission."
     from biomass_nb.blend import Blend, parse_rules
@@ -378,7 +378,7 @@ def biomass_embed(
     bs:int=8, # Quadrats in a batch
     precision:str='auto', # Of the backbone: auto, fp32, fp16, bf16
     store:str=None, # Folder that keeps photos and features; default in the user's cache
-    engine:str='auto', # What runs the backbone on a CPU: torch, onnx (ONNX Runtime), auto by the work
+    engine:str='auto', # What runs the backbone: torch, onnx (on a CPU), compile (on a GPU), auto by the work
 ):
     "Frozen features with a regression on them: a run, its out-of-fold scores, and a submission."
     from biomass_nb.core import check_writable

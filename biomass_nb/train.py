@@ -24,7 +24,7 @@ from .config import PRESETS, TrainConfig, make_config
 from .core import Budget, DataError, OutOfTime, check_name, fingerprint, only_one, pick_precision
 from .core import reuse_memory, write_json
 from .data import TARGETS, assign_folds, find_photos, read_table, write_table
-from .engine import fast_model
+from .engine import compile_blocks, fast_model, pick_engine
 from .frozen import MapStore
 from .learner import biomass_learner
 from .losses import make_loss
@@ -118,6 +118,9 @@ def _member_learner(df, run, member):
                       whole=cfg.stream == 'whole', aux=aux and aux.encode, device=run.device)
     torch.manual_seed(seed)  # weights and dropout; order and augmentation have keys of their own
     learn = biomass_learner(dls, cfg, aux, start, path=run.path)
+    if dls.device.type == 'cuda':  # the other engines are for prediction
+        engine = pick_engine(run.engine, dls.device, cfg.precision, cfg.epochs*len(df)*2*cfg.img_size**2)
+        if engine == 'compile': compile_blocks(learn.model)
     if rank_distrib(): torch.manual_seed(seed + 10**6*rank_distrib())  # each process drops out other features
     return learn, _member_callbacks(run, member, learn.lr, dls.device)
 
