@@ -8,10 +8,11 @@ __all__ = ['FLAGS', 'make_parser', 'command', 'biomass_synth', 'biomass_check', 
            'biomass_weights', 'biomass_pack', 'biomass_export', 'biomass_demo']
 
 # %% ../nbs/cli.ipynb #915e564c
-import gc, os, re, sys, warnings
+import atexit, gc, os, re, sys, warnings
 from argparse import ArgumentParser
 from dataclasses import fields
 from functools import partial, update_wrapper
+from pathlib import Path
 
 from .config import TrainConfig
 from .core import DataError, DataWarning
@@ -102,13 +103,23 @@ def _run(f, parser, argv):
             sys.exit(130)
 
 # %% ../nbs/cli.ipynb #12b45400
+def _leave():
+    "End the process with the exit code 0."
+    atexit._run_exitfuncs()
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(0)
+
+# %% ../nbs/cli.ipynb #5ef7881e
 def command(
     f=None, # A function with a comment for each parameter
     spread=False, # As in `make_parser`
 ): # Function of the words of a command line; without words it takes those of the terminal
     "Make a command of `f`."
     if f is None: return partial(command, spread=spread)
-    def run(*argv): return _run(f, make_parser(f, spread), [str(o) for o in argv] or sys.argv[1:])
+    def run(*argv):
+        _run(f, make_parser(f, spread), [str(o) for o in argv] or sys.argv[1:])
+        in_terminal = not argv and Path(sys.argv[0]).stem == f.__name__
+        if in_terminal and 'WORLD_SIZE' not in os.environ: _leave()
     return update_wrapper(run, f)
 
 # %% ../nbs/cli.ipynb #885c830f

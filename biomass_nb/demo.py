@@ -58,8 +58,8 @@ _QUICK = {**_FULL, **dict(epochs=3, n_folds=2, img_size=160, variants=1)}
 
 def _draw(folder, quick, seed):
     "Training and test quadrats of different sites."
-    sizes = (96, 24, 12, 8) if quick else (240, 80, 20, 8)
-    data = write_quadrats(folder, *sizes, seed)
+    sizes = (96, 24, 12, 8, seed, (384, 192)) if quick else (240, 80, 20, 8, seed)
+    data = write_quadrats(folder, *sizes)
     test = read_test(data)
     labels = read_train(data/'test_labels.csv').set_index('image_id').loc[test.image_id].reset_index()
     return data, labels.assign(path=find_photos(labels, data))

@@ -85,24 +85,32 @@ class MapStore:
     def __getitem__(self, key): return self.opened[key]  # (n, 2, h, w, C) float16, memory-mapped
 
 # %% ../nbs/01b_frozen.ipynb #a7b49d59
+_AT_ONCE = 2e6  # pixels of a batch
+
 @patch
 def add(self:MapStore,
     keys, # Of photos in `decoded`
 ):
     "Open the maps of photos. Those that are not kept yet are computed."
     folder, keys = self.decoded.path.parent/'maps-v3', list(dict.fromkeys(keys))
-    whole, device, lower = self.model.whole, next(self.model.parameters()).device, None
+    whole, device, lower, ahead = self.model.whole, next(self.model.parameters()).device, None, {}
     size = self.size, self.size*(1 + whole)
     engine = pick_engine(self.engine, device, 'fp32', len(keys)*self.n*2*self.size**2)
+    at_once = max(1, round(_AT_ONCE/(self.n*2*self.size**2)))
     reuse_memory()
-    def make(key):
+    def make(i):
         nonlocal lower
-        lower = lower or _fast_lower(_Lower(self.model), size, self.model.frozen, engine)
-        images = variants(self.decoded, key, self.n, self.tfms, whole)
-        return _maps(lower, images, self.mean, self.std, whole, device)
-    for key in progress(keys, f'maps of {len(keys)} photos at {self.size} px'):
+        if i not in ahead:
+            lower = lower or _fast_lower(_Lower(self.model), size, self.model.frozen, engine)
+            first = i//at_once*at_once
+            images = [variants(self.decoded, k, self.n, self.tfms, whole) for k in keys[first:first + at_once]]
+            maps = _maps(lower, np.concatenate(images), self.mean, self.std, whole, device)
+            ahead.clear()
+            ahead.update(enumerate(maps.reshape(-1, self.n, *maps.shape[1:]), first))
+        return ahead.pop(i)
+    for i, key in enumerate(progress(keys, f'maps of {len(keys)} photos at {self.size} px')):
         path = kept_path(folder, key, *self.facts, *engine_facts(engine))
-        self.opened[key] = cached(path, lambda: make(key))
+        self.opened[key] = cached(path, lambda: make(i))
     return self
 
 # %% ../nbs/01b_frozen.ipynb #05b669c0

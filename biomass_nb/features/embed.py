@@ -15,7 +15,8 @@ from ..core import DataError, atomic_path, cached, check_name, file_digest, kept
 from ..core import pick_precision, progress
 from ..engine import engine_facts, onnx_graph, pick_engine
 from ..looks import ColourStatistics
-from ..model_film import STREAMS, create_backbone, data_config, load_backbone, set_img_size
+from ..model_film import STREAMS, create_backbone, data_config, fold_norms, load_backbone
+from ..model_film import set_img_size
 from ..photos import PhotoStore, QuadratDataset, QuadratDL
 from ..pretrained import pretrained_file
 from ..run import predict_batches
@@ -123,8 +124,10 @@ def weights_digest(
 def _model(engine, *how):
     "A `FrozenBackbone` as an engine runs it."
     model, (name, _, size, whole, _) = FrozenBackbone(*how), how
-    graph = onnx_graph(model, (size, size*(1 + whole)), name, model.layers) if engine == 'onnx' else None
-    return model if graph is None else graph
+    shape = size, size*(1 + whole)
+    graph = onnx_graph(model, shape, name, model.layers) if engine == 'onnx' else None
+    if graph is not None: return graph
+    return fold_norms(model, torch.linspace(-2, 2, 3*shape[0]*shape[1]).view(1, 3, *shape))
 
 def _answers(make_model, make_batches, question, precision, keys):
     "For each key, in order, the features of its photo, (V, S, F)."

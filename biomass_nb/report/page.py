@@ -43,8 +43,8 @@ def _data_uri(draw, dpi, photos):
     "A figure as an address that holds it."
     from PIL import Image
     im, kind, file = figure_image(draw, dpi), 'jpeg' if photos else 'png', io.BytesIO()
-    if not photos: im = im.quantize(96, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    im.save(file, kind, quality=75, optimize=not photos)
+    if not photos: im = im.quantize(96, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    im.save(file, kind, quality=75)
     return f'data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}'
 
 # %% ../../nbs/report/page.ipynb #067c60a8
