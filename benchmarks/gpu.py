@@ -13,6 +13,7 @@ speed of a large matrix product in the same precision. Prediction shows each pho
 is the share of a training epoch in which the network waits for photos from the store. A setting that does
 not fit into the memory of the GPU is told as such.
 """
+import gc
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -154,6 +155,7 @@ def measure(f, o, settings):
     "A row: what `f` measures, or why it does not."
     start = time.time()
     torch.compiler.reset()  # it keeps few versions of a block
+    gc.collect()  # a learner and its callbacks hold each other
     try: row = f(o, **settings)
     except torch.cuda.OutOfMemoryError: row = dict(note='does not fit into the memory of the GPU')
     except Exception as e: row = dict(note=f'{type(e).__name__}: {e}'[:200])  # the others are still measured
