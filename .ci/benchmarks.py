@@ -1,7 +1,7 @@
 """Run each benchmark once with --quick, on drawn quadrats: python .ci/benchmarks.py [NAME ...]
 
-A benchmark is run by hand, once in a while. So nobody would see that a change of the library broke it. This is
-part of the nightly tests. Nothing is kept.
+A benchmark is run by hand, once in a while. So nobody would see that a change of the library broke it. This
+is part of the nightly tests. Nothing is kept.
 """
 import subprocess
 import sys
@@ -18,14 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = {  # of those without --quick
     'folder': ['--photos', '12', '24', '--work', 'folder'],
     'frames': ['--scenes', '4', '--others', '1', '--out', 'frames.csv'],
-    'real_labels': ['--data', 'data', '--features', 'data', '--heads', 'ridge', '--folds', '2', '--seeds', '1'],
+    'real_labels': ['--data', 'data', '--heads', 'ridge', '--folds', '2', '--seeds', '1'],
 }
 
 
 def draw(data):
     "Quadrats of 22 sites, with features as `real_labels.py` reads them."
     df = read_train(write_quadrats(data, 66, 2, 22, 2, size=(128, 64)))
-    np.save(data/'embeddings_colour.npy', extract(find_photos(df, data), img_size=64, store=data/'store').mean())
+    features = extract(find_photos(df, data), img_size=64, store=data/'store').mean()
+    np.save(data/'embeddings_colour.npy', features)
     (data/'embeddings_ids.txt').write_text('\n'.join(df.image_id))
 
 

@@ -5,9 +5,9 @@
     python benchmarks/gpu.py --quick                        # a tiny network on any machine, as a trial
 
 Each row is written as soon as it is measured, the most important ones first. What does not fit into --minutes
-is left out. "Photos a second" is the best of two rounds with a batch in memory, so nothing waits for input. A batch has
-8 photos in training and 16 in prediction. The engine `compile` is what the library takes by itself on a GPU,
-`torch` is PyTorch without compiled blocks.
+is left out. "Photos a second" is the best of two rounds with a batch in memory, so nothing waits for input. A
+batch has 8 photos in training and 16 in prediction. The engine `compile` is what the library takes by itself
+on a GPU, `torch` is PyTorch without compiled blocks.
 "Of ceiling" is the arithmetic of the model, as PyTorch counts it (training: three forward passes), over the
 speed of a large matrix product in the same precision. Prediction shows each photo in eight views. "Waiting"
 is the share of a training epoch in which the network waits for photos from the store. A setting that does

@@ -66,7 +66,7 @@ def trained(data, path, **changes):
 
 
 def part_of(data, image_ids, folder):
-    "A folder with all photos of the folder `data`, and a train.csv of some. Photos are hard links, or copies."
+    "A folder with all photos of `data`, as hard links or copies, and a train.csv of some."
     rows = pd.read_csv(Path(data)/'train.csv', dtype=str, keep_default_na=False)
     for name in rows.image_path.unique():
         there = Path(folder, name)

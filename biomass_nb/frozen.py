@@ -103,7 +103,8 @@ def add(self:MapStore,
         if i not in ahead:
             lower = lower or _fast_lower(_Lower(self.model), size, self.model.frozen, engine)
             first = i//at_once*at_once
-            images = [variants(self.decoded, k, self.n, self.tfms, whole) for k in keys[first:first + at_once]]
+            part = keys[first:first + at_once]
+            images = [variants(self.decoded, k, self.n, self.tfms, whole) for k in part]
             maps = _maps(lower, np.concatenate(images), self.mean, self.std, whole, device)
             ahead.clear()
             ahead.update(enumerate(maps.reshape(-1, self.n, *maps.shape[1:]), first))
