@@ -159,6 +159,7 @@ def compile_blocks(
     "Let `torch.compile` run the blocks of a backbone, if they are alike. Weights and their names stay."
     blocks = list(getattr(model.backbone, 'blocks', ()))
     if len({repr(o) for o in blocks}) == 1:
+        torch._dynamo.config.suppress_errors = True
         for o in blocks: o.compile(**options)
     return model
 
