@@ -97,6 +97,10 @@ def _save(self:Checkpoint):
     save_tensors(tensors, self.path, meta)
 
 # %% ../nbs/02e_checkpoint.ipynb #e4f7a4d7
+def _laid_out(tensor, param):
+    "A tensor where its parameter is, in the same order of memory, which a fused step relies on."
+    return torch.empty_like(param).copy_(tensor) if tensor.shape == param.shape else tensor.to(param.device)
+
 @patch
 def _load(self:Checkpoint):
     "Bring model, optimizer, random numbers and history back."
@@ -104,7 +108,7 @@ def _load(self:Checkpoint):
     def part(name): return {k[len(name):]: v for k, v in tensors.items() if k.startswith(name)}
     for name, m in self.states.items(): m.load_state_dict(part(f'{name}.'))
     for i, (p, *_) in enumerate(self.opt.all_params()):
-        _state(self.opt)[p] = {k: v.to(p.device) for k, v in part(f'opt.{i}.').items()} | meta['opt'][i]
+        _state(self.opt)[p] = {k: _laid_out(v, p) for k, v in part(f'opt.{i}.').items()} | meta['opt'][i]
     torch.set_rng_state(tensors['rng'])
     if meta['scaler']: self.learn.scaler.load_state_dict(meta['scaler'])
     self.rows, self.keep.best, self.learn.first_epoch = meta['rows'], meta['best'], meta['epoch'] + 1
