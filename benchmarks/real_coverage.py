@@ -6,8 +6,8 @@ Out-of-fold errors on folds by (State, Sampling_Date) calibrate the intervals, e
 wide. `new` photos are those of the held-out sites: each gets its interval from the errors of the other folds.
 `seen` photos are held out of folds of photos, so training has seen other photos of their sites. Their
 intervals are calibrated on the errors of photos of the other folds, with sites held out. `frozen` is a kernel
-head on `tf_efficientnet_lite0` at 448 pixels, `fine-tuned` the preset `pretrained`. An interrupted training
-goes on with the same command. nbs/results.ipynb shows the rows.
+head on `tf_efficientnet_lite0`, `fine-tuned` the preset `pretrained`, both at 448 pixels. An interrupted
+training goes on with the same command. nbs/results.ipynb shows the rows.
 """
 import sys
 from itertools import product
@@ -36,7 +36,7 @@ class Sites(Job):
     def predict(self, who, leaky):
         self.df = self.by_photo if leaky else self.by_site
         if who == 'frozen': return self.frozen(FROZEN[0], 'kernel')
-        return self.network('leaky' if leaky else 'pretrained', 'pretrained', leaky=leaky)
+        return self.network(f'448, {"leaky" if leaky else "by site"}', 'pretrained', leaky=leaky, img_size=448)
 
     def coverage(self, who, sites):
         "Table of `coverage` for new or seen sites."

@@ -5,8 +5,8 @@
 For each seed, and for each of its five folds by (State, Sampling_Date), some of the photos of the other
 folds train and the fold is predicted. `many sites` takes photos from all sites in turn, `few sites` takes
 whole sites until there are enough photos. The pooled predictions are scored once. `frozen` is a kernel head
-on the features of `tf_efficientnet_lite0` at 448 pixels, `fine-tuned` the recipe of the preset
-`pretrained` before MixUp, with flips and without mixing, `blend` the mean of both.
+on the features of `tf_efficientnet_lite0`, `fine-tuned` the recipe of the preset `pretrained` before MixUp,
+with flips and without mixing, both at 448 pixels, `blend` the mean of both.
 Rows that are in the file are not computed again, and a training that was interrupted goes on, so the same
 command continues. nbs/results.ipynb shows the rows.
 """

@@ -33,7 +33,7 @@ from PIL import Image
 
 PREDICTIONS = [f'pred_{t}' for t in TARGETS]
 FROZEN = 'tf_efficientnet_lite0', 'tf_efficientnet_lite2'
-UNMIXED = dict(tfms='light', mix=0.)  # the preset `pretrained` before MixUp
+UNMIXED = dict(img_size=448, tfms='light', mix=0.)  # the preset `pretrained` before MixUp, at half its size
 
 
 class Job:

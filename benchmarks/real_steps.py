@@ -57,7 +57,7 @@ class Seed(Job):
     "The photos with the folds of a seed, and out-of-fold grams of runs that are trained on them."
     def reference(self, name, data=None, **changes):
         "A run of the preset `pretrained` at 224 pixels, without MixUp, with changes."
-        return self.train(name, 'pretrained', data, **dict(img_size=224) | UNMIXED | changes)
+        return self.train(name, 'pretrained', data, **UNMIXED | dict(img_size=224) | changes)
 
     def pseudo(self):
         "Grams before and after pseudo-labels, when each fold in turn is the unlabelled set."

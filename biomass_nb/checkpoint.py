@@ -76,15 +76,15 @@ class Checkpoint(Callback):
         self._save()
 
 # %% ../nbs/02e_checkpoint.ipynb #f57fe725
-def _state(opt):
-    "What an optimizer, fastai's or a wrapped one of PyTorch, remembers of each parameter."
-    return getattr(opt, 'opt', opt).state
+def _inner(opt):
+    "The optimizer of PyTorch that fastai wraps, or fastai's own."
+    return getattr(opt, 'opt', opt)
 
 @patch
 def _save(self:Checkpoint):
     "Write tensors as such, and everything else as JSON in the header."
-    kept = _state(self.opt)
-    opt = [kept[p] for p, *_ in self.opt.all_params()]
+    inner = _inner(self.opt)
+    opt = [inner.state[p] for p, *_ in self.opt.all_params()]
     plain = [{k: v for k, v in state.items() if not torch.is_tensor(v)} for state in opt]
     parts = {name: m.state_dict() for name, m in self.states.items()}
     parts |= {f'opt.{i}': state for i, state in enumerate(opt)}
@@ -93,7 +93,8 @@ def _save(self:Checkpoint):
     tensors['rng'] = torch.get_rng_state()
     smooth, scaler = self.recorder.smooth_loss, getattr(self.learn, 'scaler', None)
     meta = dict(epoch=self.epoch, best=getattr(self.keep, 'best', None), rows=self.rows, opt=plain,
-                smooth=[float(smooth.val), smooth.count], scaler=scaler.state_dict() if scaler else {})
+                optimizer=type(inner).__name__, smooth=[float(smooth.val), smooth.count],
+                scaler=scaler.state_dict() if scaler else {})
     save_tensors(tensors, self.path, meta)
 
 # %% ../nbs/02e_checkpoint.ipynb #e4f7a4d7
@@ -105,10 +106,12 @@ def _laid_out(tensor, param):
 def _load(self:Checkpoint):
     "Bring model, optimizer, random numbers and history back."
     meta, tensors = read_metadata(self.path), load_file(self.path)
+    inner = _inner(self.opt)
+    if meta['optimizer'] != type(inner).__name__: raise TypeError(f"optimizer {meta['optimizer']}")
     def part(name): return {k[len(name):]: v for k, v in tensors.items() if k.startswith(name)}
     for name, m in self.states.items(): m.load_state_dict(part(f'{name}.'))
     for i, (p, *_) in enumerate(self.opt.all_params()):
-        _state(self.opt)[p] = {k: _laid_out(v, p) for k, v in part(f'opt.{i}.').items()} | meta['opt'][i]
+        inner.state[p] = {k: _laid_out(v, p) for k, v in part(f'opt.{i}.').items()} | meta['opt'][i]
     torch.set_rng_state(tensors['rng'])
     if meta['scaler']: self.learn.scaler.load_state_dict(meta['scaler'])
     self.rows, self.keep.best, self.learn.first_epoch = meta['rows'], meta['best'], meta['epoch'] + 1

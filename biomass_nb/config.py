@@ -122,7 +122,7 @@ def _preset(**changes):
 _DEMO = dict(backbone='test_efficientnet', img_size=128, n_folds=3, epochs=24, bs=8, lr=1e-3,
              backbone_lr=3e-3, wd=1e-2, warmup=3., tfms='heavy', fit_heads=True, keep='last')
 _GOLD = dict(tfms='heavy', mix=.5, loss='combined')
-_PRETRAINED = dict(backbone='tf_efficientnet_lite0', img_size=448, frozen=6, norms='frozen',
+_PRETRAINED = dict(backbone='tf_efficientnet_lite0', img_size=896, frozen=6, norms='frozen',
                    head='half_density', fit_heads=True, ridge=.3, tfms='colour', mix=.5, mixup=1., cutmix=0.,
                    loss='smooth_l1', epochs=15, lr=5e-5, backbone_lr=1e-4, wd=1e-2, clip=5., warmup=1.5,
                    ema=.99, keep='last')
