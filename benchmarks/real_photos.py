@@ -33,7 +33,8 @@ from PIL import Image
 
 PREDICTIONS = [f'pred_{t}' for t in TARGETS]
 FROZEN = 'tf_efficientnet_lite0', 'tf_efficientnet_lite2'
-UNMIXED = dict(img_size=448, tfms='light', mix=0.)  # the preset `pretrained` before MixUp, at half its size
+# The preset `pretrained` before MixUp, at half its size.
+UNMIXED = dict(img_size=448, tfms='light', mix=0., mixup=.4, cutmix=1.)
 
 
 class Job:

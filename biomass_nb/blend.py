@@ -14,7 +14,7 @@ from .core import DataError, check_name, cross_fit, fingerprint
 from .data import COMPONENTS, TARGETS
 from .ensemble import blend, fit_scale, fit_states, fit_weights, nested_blend, nested_scale
 from .ensemble import nested_scores, postprocess, stack_oof, strategy_weights
-from .run import Predictor, open_run, score_table, view_spread
+from .run import Predictor, check_answers, open_run, score_table, view_spread
 from fastcore.basics import patch
 
 # %% ../nbs/06b_blend.ipynb #f2e36254
@@ -79,6 +79,7 @@ def fit_run_states(
         else:
             each.append(np.full((len(train), len(states)), np.nan))
             each[-1][folds == m.fold] = tell(models[-1], folds == m.fold)
+    check_answers(run, models)
     return pd.DataFrame(np.nanmean(each, 0), columns=states), models
 
 # %% ../nbs/06b_blend.ipynb #b87f8bad
@@ -89,8 +90,9 @@ def predict_states(
 ): # (N, states) table of probabilities
     "The probabilities of the states of new photos."
     states = sorted(set().union(*(o.classes_ for o in models)))
-    seen = zip(models, run.features(photos), strict=True)
-    return sum(_probabilities(model, features, states) for model, (_, features) in seen)/len(models)
+    seen = [features for _, features in run.features(photos)]
+    check_answers(run, seen)
+    return sum(_probabilities(*o, states) for o in zip(models, seen))/len(models)
 
 # %% ../nbs/06b_blend.ipynb #744a7196
 def _stack_runs(runs, data):
@@ -120,11 +122,10 @@ class Blend(Predictor):
 # %% ../nbs/06b_blend.ipynb #f285f544
 @patch
 def _fit_weights(self:Blend, weights):
-    "Set `weights` and `scores`; the nested blend, (N, 5) grams."
+    "Set `weights`, their `kind` and `scores`; the nested blend, (N, 5) grams."
     data, rule = (self.targets, self.oof, self.table.fold), weight_rule(weights, self.runs)
-    self.weights, kind = rule(*data[:2]), str(weights)
-    given = {kind if kind in WEIGHTINGS else 'given': self.weights}
-    self.scores = nested_scores(*data, {} if kind in ('fitted', 'equal') else given)
+    self.weights, self.kind = rule(*data[:2]), str(weights) if str(weights) in WEIGHTINGS else 'given'
+    self.scores = nested_scores(*data, {} if self.kind in ('fitted', 'equal') else {self.kind: self.weights})
     return nested_blend(*data, rule)
 
 # %% ../nbs/06b_blend.ipynb #7bd3fe7d
@@ -232,6 +233,7 @@ def out_of_fold(self:Blend,
 def _disagreement(self:Blend, each):
     "The spread (N, 5) of new photos, from the grams (M, V, N, 5) of each run."
     if len(each) == 1: return view_spread(each[0])
+    for run, answers in zip(self.runs, each): check_answers(run, answers)
     folds = sorted(set(self.table.fold))
     by_fold = [[a[[m.fold in (k, None) for m in run.finished], 0].mean(0) for k in folds]
                for run, a in zip(self.runs, each)]

@@ -379,7 +379,7 @@ def biomass_report(
 def biomass_embed(
     data:str='data', # Folder with train.csv, test.csv and the photos
     backbone:str='colour', # A timm model; colour for statistics that need no weights
-    weights:str=None, # File with its weights, .safetensors or .pth
+    weights:str=None, # File with its weights, .safetensors or .pth; default those of an installed package
     out:str='features', # Run folder; embeddings_NAME.npy with their ids and submission.csv are in it too
     img_size:int=None, # Side of a half in pixels; default the backbone's own
     stream:str='halves', # halves, whole: both as one 2:1 image, or both

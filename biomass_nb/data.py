@@ -202,7 +202,8 @@ def _rules_of_training(df):
         yield (~np.isfinite(values) & ~empty_ok, c, '{!r} is not a finite number',
                'correct or remove the photo')
         df[c] = values
-    yield df.target < 0, 'target', '{:g} g is negative', 'grams cannot be; correct or remove the photo'
+    yield (df.target < 0, 'target', '{:g} g is negative',
+           'grams cannot be negative; correct or remove the photo')
     dates = pd.to_datetime(df.Sampling_Date.str.replace('-', '/'), format='%Y/%m/%d', errors='coerce')
     yield dates.isna(), 'Sampling_Date', '{!r} is not a date', 'write it as 2015/9/4'
     df['Sampling_Date'] = dates

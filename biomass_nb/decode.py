@@ -73,6 +73,7 @@ def _to_srgb(im):
         deep = np.asarray(im).clip(0, 65535).astype(np.uint32)
         im = Image.fromarray(((deep + 128)//257).astype(np.uint8))
     profile = im.info.get('icc_profile')
+    if profile and im.mode in ('RGBA', 'P'): im = im.convert('RGB')
     if profile and im.mode in ('RGB', 'CMYK', 'L'):
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))

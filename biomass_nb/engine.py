@@ -171,7 +171,7 @@ class _Seen(nn.Module):
 
 # %% ../nbs/01a_engine.ipynb #17190204
 def fast_model(
-    model:BiomassModel, # In evaluation mode; changed in place if the engine is onnx
+    model:BiomassModel, # In evaluation mode; may be changed in place if the engine is onnx or compile
     size, # Side of a half in pixels
     engine='torch', # torch, onnx or compile, as `pick_engine` gives it
 ): # `BiomassModel`

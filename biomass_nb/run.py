@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'Member', 'members', 'save_tensors', 'save_weights', 'read_metadata', 'build_model', 'photo_changes',
-           'versions', 'Predictor', 'RunFolder', 'Run', 'predict_batches', 'view_spread', 'oof_table', 'score_table',
-           'open_run']
+           'versions', 'Predictor', 'RunFolder', 'Run', 'predict_batches', 'check_answers', 'view_spread', 'oof_table',
+           'score_table', 'open_run']
 
 # %% ../nbs/02d_run.ipynb #73c02a5b
 import json, platform, re, warnings
@@ -519,6 +519,16 @@ def _tell_sick(self:Run, member, sick, n):
     warnings.warn(f'{self}/{member.name}.safetensors: its answers are not finite numbers for {len(sick)} '
                   f'of {n} photos, {names}; the others predict without it', DataWarning, stacklevel=4)
 
+# %% ../nbs/02d_run.ipynb #cc5117c0
+def check_answers(
+    run, # A predictor that lists its models as `finished`
+    answers, # (M, …): an item for each model that has answered
+):
+    "Raise a `DataError` if a model was left out."
+    n, lacking = len(run.finished), len(run.finished) - len(answers)
+    if lacking:
+        raise DataError(f'{run}: {lacking} of {n} models give no finite numbers; train them again', 'run')
+
 # %% ../nbs/02d_run.ipynb #abbd4fcb
 def view_spread(
     each, # (M, V, N, 5) grams for each member and view
@@ -679,8 +689,8 @@ def fill_bad(self:Predictor,
     if bad.mean() > .5 and not even_most:
         raise DataError(f'{bad.sum()} of {len(bad)} photos cannot be used, so nothing may be right; look at '
                         'the photos and their folder', 'photos')
-    means = self.summary['means']
-    return np.where(np.isnan(grams), add_sums([[means[c] for c in COMPONENTS]]), grams)
+    means = getattr(self, 'runs', [self])[0].folds[list(COMPONENTS)].mean()
+    return np.where(np.isnan(grams), add_sums([means]), grams)
 
 # %% ../nbs/02d_run.ipynb #3d342ffd
 KINDS = dict(network='biomass_nb.run.Run', features='biomass_nb.features.head_run.HeadRun')

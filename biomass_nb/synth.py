@@ -255,6 +255,19 @@ def _shifted(site, shift):
     return replace(site, gain=tuple(warm), zoom=site.zoom*(1 + .15*shift), hue=site.hue*(1 - .5*shift))
 
 # %% ../nbs/00a_synth.ipynb #c68e0404
+def _elsewhere(sites, known):
+    "The sites, on the next free day where a known one has the same state and day."
+    taken, res = {(o.state, o.date) for o in known}, []
+    for o in sites:
+        day = pd.to_datetime(o.date)
+        while (o.state, o.date) in taken:
+            day += pd.Timedelta(days=1)
+            o = replace(o, date=f'{day.year}/{day.month}/{day.day}')
+        taken.add((o.state, o.date))
+        res.append(o)
+    return res
+
+# %% ../nbs/00a_synth.ipynb #eccac9ca
 def write_quadrats(
     path, # Folder to make
     n_train:int=240, # Photos with labels
@@ -268,8 +281,9 @@ def write_quadrats(
     "Draw a competition: `train.csv`, `test.csv`, `sample_submission.csv`, `test_labels.csv` and the photos."
     path, rng = Path(path), np.random.default_rng([seed, 2])
     _check_numbers(n_train, n_test, n_sites, n_test_sites, size)
-    train = _write_photos(path, 'train', n_train, sample_sites(n_sites, seed), rng, size)
-    others = [_shifted(site, shift) for site in sample_sites(n_test_sites, seed + 1000)]
+    sites = sample_sites(n_sites, seed)
+    train = _write_photos(path, 'train', n_train, sites, rng, size)
+    others = [_shifted(o, shift) for o in _elsewhere(sample_sites(n_test_sites, seed + 1000), sites)]
     truth = _write_photos(path, 'test', n_test, others, rng, size)
     write_table(path/'train.csv', train)
     write_table(path/'test_labels.csv', truth)

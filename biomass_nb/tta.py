@@ -39,7 +39,8 @@ def predict_within(
     budget, wanted, answers, slowest = budget or Budget(), VIEWS[views], {}, 0.
     n = len(run.finished)
     for part in (wanted[:1], wanted[1:], [v for v in wanted[1:] if not v.turn]):
-        late = answers and (sum(map(len, answers.values())) > n or slowest*len(part)*n > budget.left)
+        several = sum(map(len, answers.values())) > len(answers)  # views of a member
+        late = answers and (several or slowest*len(part)*n > budget.left)
         if late or not part: continue
         slowest = max(slowest, _ask_within(run, photos, part, budget, answers))
     looks, all_looks = sum(map(len, answers.values())), n*len(wanted)

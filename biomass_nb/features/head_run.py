@@ -29,8 +29,12 @@ from safetensors.numpy import load_file, save
 # %% ../../nbs/features/head_run.ipynb #59acb275
 class HeadRun(RunFolder):
     "A frozen backbone with heads that are fitted to its features of the training photos."
-    members = finished = [Member()]
+    members = [Member()]
     predict_with_spread = Run.predict_with_spread
+
+    @property
+    def finished(self): # List of `Member`
+        return self.members if (self/'summary.json').exists() else []
 
     @cached_property
     def weights(self): # Path, or None for colours

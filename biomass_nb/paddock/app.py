@@ -7,7 +7,7 @@ __all__ = ['MOST_PHOTOS', 'MOST_BYTES', 'CUT_COLUMNS', 'take_photos', 'Visit', '
            'captions', 'build_app', 'serve_app']
 
 # %% ../../nbs/paddock/app.ipynb #e7bf0366
-import atexit, os, secrets, shutil, signal, sys, tempfile, warnings, zipfile
+import atexit, os, secrets, shutil, signal, sys, tempfile, warnings, zipfile, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +59,7 @@ def _take(path, folder):
     "Copy an upload into a folder, or unpack it there."
     if path.suffix.lower() != '.zip': return shutil.copy(path, _free_name(folder/path.name))
     try: _unzip(path, folder)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as e:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as e:
         raise DataError(f'{path.name}: cannot be unpacked ({e}); make the zip file again', 'photos') from e
 
 # %% ../../nbs/paddock/app.ipynb #7d29c219

@@ -36,7 +36,7 @@ def cut_share(
     errors:SiteErrors, # Of the model that predicted them
     of=np.inf, # As in `mean_interval`
 ): # 0 to 1
-    "The share of the mean error of the cuts that is added to the mean. 1: the cuts contradict the errors."
+    "The share of the mean error of the cuts that is added; 1 if all is cut or cuts contradict errors."
     site, photo, predicted, true = errors.variances(preds.mean(0))
     if _contradicts(weighed - preds[cut], errors, site, photo): return 1.
     known = ~np.isnan(weighed).any(0)
@@ -127,6 +127,9 @@ def read_cuts(
         raise DataError(f'{path}, line {i + 2}, column {df.columns[j]}: {df.iloc[i, j]!r} is no weight; '
                         'write a number, or remove the row', 'cuts')
     grams = _fill_sums(_one_unit(values, path, area))
+    if (low := (grams < -.5).any(1)).any():
+        raise DataError(f'{path}, line {low.argmax() + 2}: a sum is less than one of its parts; correct the '
+                        'weights', 'cuts')
     if (off := np.abs(grams - add_sums(grams[:, :3])) > .01*grams + .5).any():
         warnings.warn(f'{path}, line {off.any(1).argmax() + 2}: a sum differs from its parts; '
                       'GDM is green and clover, the total is GDM and dead', DataWarning, stacklevel=2)

@@ -127,6 +127,8 @@ def measure_folder(
     check_name(frame, ('none', 'auto'), 'way with frames', 'frame')
     if geojson and not places: raise DataError('GeoJSON consists of places; do not leave them out', 'geojson')
     run.check_views(views)  # mistakes show before the long part
+    if not 0 < coverage < 1: raise DataError(f'coverage {coverage} must be between 0 and 1', 'coverage')
+    if cuts or clip: run_errors(run, views, data)
     if intervals: fit_run_intervals(run, views, coverage, data)
     names = photo_names(folder, originals := list_photos(folder))
     paddocks, cuts = paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)

@@ -116,7 +116,7 @@ def paddocks_of(
 ): # Series of names, '.' for photos in no folder; missing for photos that are not in the list
     "The paddock of each photo."
     photos = pd.Series(photos, dtype=str, name='photo')
-    if path is None: return photos.str.extract('(.+?)/')[0].fillna('.').rename('paddock')
+    if path is None: return photos.str.extract(r'((?:\./)?[^/]+)/')[0].fillna('.').rename('paddock')
     df = parse_csv(path, ['photo', 'paddock'], 'give a csv file with these columns: photo, paddock',
                    'paddocks')
     check_photos_in(df.photo, photos, path)

@@ -218,17 +218,22 @@ def frame_section(
                   f'{len(some)} photos with their frames, beside what was cut', photos=True)
 
 # %% ../../nbs/paddock/page.ipynb #93acdc86
+_MOST = 40  # rows of a list
+
+def _listed(rows, which='first'):
+    return 'All are listed.' if len(rows) <= _MOST else f'The {_MOST} {which} are listed.'
+
 def _lists(table, unlike, odd, bad):
     "Sections about photos to look at."
     lists = (
         (unlike, 'Unlike the training photos', f'{len(unlike)} of {len(table)} photos are further from all '
          'training photos than 99% of the photos of sites that were left out in training (distance 1). '
-         'The 40 farthest are listed.', 'they look like pasture: the run does not know such pasture.',
+         f'{_listed(unlike, "farthest")}', 'they look like pasture: the run does not know such pasture.',
          'distance', 'Dry_Total_g', 'note'),
-        (odd, 'Odd photos', f'{len(odd)} photos look odd, or are copies of others. The note says why.',
-         'the grams of these photos may mean nothing.', 'Dry_Total_g', 'note'),
-        (bad, 'Unreadable', f'{len(bad)} photos have no grams.', '', 'note'))
-    return [Section(title, shows, sign, table=rows.set_index('photo')[facts].head(40).rename_axis(None))
+        (odd, 'Odd photos', f'{len(odd)} photos look odd, or are copies of others. The note says why. '
+         f'{_listed(odd)}', 'the grams of these photos may mean nothing.', 'Dry_Total_g', 'note'),
+        (bad, 'Unreadable', f'{len(bad)} photos have no grams. {_listed(bad)}', '', 'note'))
+    return [Section(title, shows, sign, table=rows.set_index('photo')[facts].head(_MOST).rename_axis(None))
             for rows, title, shows, sign, *facts in lists if len(rows)]
 
 # %% ../../nbs/paddock/page.ipynb #7021b9c1

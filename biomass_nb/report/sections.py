@@ -96,7 +96,8 @@ def score_section(
     if r.colours is not None: guesses['ridge on colours'] = r.colours
     also = '' if r.colours is None else ', and beside ridge regression, which knows only colours'
     return dict(
-        shows='The weighted R² is 1 for perfect predictions. It is about 0 for guessing the mean, and '
+        shows='The weighted R² is 1 for perfect predictions. It is 0 for guessing one mean for all targets, '
+              'a little above 0 for guessing the mean of each target, and '
               f'{weighted_r2(r.y, 0*r.y):.2f} here for guessing 0 g everywhere. Each photo is predicted by '
               'models that have not seen it. The score stands beside those of guesses that use no '
               f'photo{also}. The lines are 95% intervals: if other sites had been visited, the score would '
@@ -146,7 +147,8 @@ def calibration_section(
     r:Result, # What is reported on
 ): # `Section`
     "Mean true grams by predicted grams."
-    first, *_, last = calibration(r.y[:, 4], r.preds[:, 4]).itertuples()
+    rows = [*calibration(r.y[:, 4], r.preds[:, 4]).itertuples()]
+    first, last = rows[0], rows[-1]  # of few photos there is one
     return dict(
         shows='The photos are sorted by prediction and divided into groups of equal size. A point is a '
               'group: its mean predicted and its mean true grams. A line is the 95% interval of the mean '
@@ -169,10 +171,11 @@ def coverage_section(
                  worst_group='worst site, share', width_g='mean width, g')
     table = tables[top].rename(index=short, columns=names)
     return dict(
-        shows='Left: the share of photos whose true grams are inside their interval, and the share that '
-              'the intervals promise. Right: the mean width of the intervals, in grams a quadrat. Their '
-              f'width was fitted on the other folds. The table is for intervals that promise {top:.0%}.',
-        bad='points below the diagonal: fewer photos are inside than the intervals promise.',
+        shows='Left: the share of photos whose true grams are inside their interval, as a mean over sites, '
+              'and the share that the intervals promise. Right: the mean width of the intervals, in grams a '
+              'quadrat. Their width was fitted on the other folds. The table is for intervals that promise '
+              f'{top:.0%}.',
+        bad='points below the diagonal: fewer are inside than the intervals promise.',
         draw=partial(plot_coverage, tables), table=table,
         alt=f'Promised {top:.0%}, inside {_named(table["mean over sites, share"])}')
 
@@ -354,7 +357,7 @@ def member_section(
         shows='The weighted R² of each run alone, of the blend with equal weights, and of the blend with '
               'fitted weights. The weights of a fold are fitted on the other folds.',
         bad='a blend that is below its best member. A member with the weight 0 can be left out.',
-        **_scored(r, dict(zip(names, oof)), 'blend, fitted', more),
+        **_scored(r, dict(zip(names, oof)), f'blend, {r.run.kind}', more),
         table=pd.DataFrame({'weight in the blend': r.run.weights, 'score': each}, names))
 
 # %% ../../nbs/report/sections.ipynb #6e5b7b7e

@@ -207,7 +207,8 @@ def _notes(r):
     for run in r.runs:
         last = run.summary.get('weighted_r2_last') if isinstance(run, Run) else None
         if last is not None:
-            yield (f'The photos that score a model of {run.name} chose its epoch, so its score is too high: '
+            yield (f'The epoch of each model of {run.name} was chosen by its score on the held-out photos, '
+                   f'so the score of the run is too high: '
                    f'{run.summary["weighted_r2"]:.3f}. In the last epoch it is {last:.3f}.')
 
 # %% ../../nbs/report/verdict.ipynb #5761fc18
