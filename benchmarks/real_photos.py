@@ -45,9 +45,9 @@ class Job:
         self.df = assign_folds(read_train(data), 2 if quick else 5, seed)
         self.paths = find_photos(self.df, data)
 
-    def frozen(self, backbone, head):
+    def frozen(self, backbone, head, size=448):
         "Out-of-fold grams of one head on frozen features; the features are kept."
-        size = 64 if self.quick else 448
+        if self.quick: size = 64
         X = extract(self.paths, backbone, store=self.store,
                     img_size=None if backbone == 'colour' else size).mean()
         return head_oof(dict(ridge=ridge_head, kernel=KernelHead)[head](), X, self.df)
@@ -114,6 +114,9 @@ def predictors(job, done):
     for backbone in ('colour', *FROZEN):
         for head in ('ridge', 'kernel'):
             yield f'{head}, {backbone}', lambda b=backbone, h=head: job.frozen(b, h)
+    large = make_config('pretrained').img_size
+    for head in ('ridge', 'kernel'):
+        yield f'{head}, {FROZEN[0]}, {large} px', lambda h=head: job.frozen(FROZEN[0], h, large)
     yield 'preset pretrained', lambda: job.network('pretrained', 'pretrained')
     yield 'blend', lambda: blend([done['preset pretrained'], done[f'kernel, {FROZEN[0]}']])
     yield 'plain fastai', lambda: plain_fastai(job)
