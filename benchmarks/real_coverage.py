@@ -36,7 +36,8 @@ class Sites(Job):
     def predict(self, who, leaky):
         self.df = self.by_photo if leaky else self.by_site
         if who == 'frozen': return self.frozen(FROZEN[0], 'kernel')
-        return self.network(f'448, {"leaky" if leaky else "by site"}', 'pretrained', leaky=leaky, img_size=448)
+        name = '448, leaky' if leaky else '448, by site'
+        return self.network(name, 'pretrained', leaky=leaky, img_size=448)
 
     def coverage(self, who, sites):
         "Table of `coverage` for new or seen sites."
