@@ -162,7 +162,7 @@ def _read_rounds(folder):
     "The table of rounds in a folder, the run of each, and the best one."
     table = read_table(folder/'rounds.csv', ['round', 'run', 'weighted_r2']).set_index('round')
     runs = _open(folder, [table.run[0], *(folder/f'round{i}' for i in table.index[1:])])
-    return table, runs, runs[table.weighted_r2.argmax()]
+    return table, runs, runs[table.weighted_r2.fillna(float('-inf')).argmax()]
 
 # %% ../../nbs/report/page.ipynb #5de6f7c4
 def _open_all(runs):
