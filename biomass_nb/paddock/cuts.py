@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np, pandas as pd
 from ..core import DataError, DataWarning
 from ..data import COMPONENTS, TARGETS, add_sums, parse_csv
+from ..intervals import check_coverage
 from .grams import KG_HA
 from .means import SiteErrors, check_photos_in, counts, mean_interval, paddock_means
 from .means import paddocks_of
@@ -218,7 +219,7 @@ def measure_paddocks(
     area=.21, # Of the training quadrats, square metres
 ): # `Paddocks`
     "The means of the paddocks, corrected if there are cuts, and the quadrats to cut next."
-    if not 0 < coverage < 1: raise DataError(f'coverage {coverage} must be between 0 and 1', 'coverage')
+    check_coverage(coverage)
     more = dict(paddocks=paddocks, alpha=1 - coverage, area=area)
     if cuts is None: means = paddock_means(table, errors, **more)
     else: means = corrected_means(table, cuts, errors, **more)

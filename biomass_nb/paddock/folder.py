@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from ..core import DataError, DataWarning, check_name, check_writable
 from ..data import write_table
-from ..intervals import fit_run_intervals
+from ..intervals import check_coverage, fit_run_intervals
 from .cuts import Paddocks, measure_paddocks, read_cuts
 from .frames import cut_frames
 from .grams import predict_folder
@@ -127,7 +127,7 @@ def measure_folder(
     check_name(frame, ('none', 'auto'), 'way with frames', 'frame')
     if geojson and not places: raise DataError('GeoJSON consists of places; do not leave them out', 'geojson')
     run.check_views(views)  # mistakes show before the long part
-    if not 0 < coverage < 1: raise DataError(f'coverage {coverage} must be between 0 and 1', 'coverage')
+    check_coverage(coverage)
     if cuts or clip: run_errors(run, views, data)
     if intervals: fit_run_intervals(run, views, coverage, data)
     names = photo_names(folder, originals := list_photos(folder))
