@@ -128,8 +128,9 @@ def measure_folder(
         names = photo_names(folder, each_photo(folder))
         paddocks, cuts = paddocks and paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)
     frames = cut_frames(folder, cut_folder(out)) if frame == 'auto' else None
-    photos, notes = (folder, None) if frames is None else (cut_folder(out), dict(zip(frames.photo, frames.note)))
-    table = predict_folder(run, photos, out, data, views, intervals, coverage, area, places and folder or None,
-                           notes)
+    photos, notes = folder, None
+    if frames is not None: photos, notes = cut_folder(out), dict(zip(frames.photo, frames.note))
+    table = predict_folder(run, photos, out, data, views, intervals, coverage, area,
+                           folder if places else None, notes)
     return finish_folder(run, folder, table, out, data, views, coverage, area, paddocks, cuts, clip, geojson,
                          report, frames)

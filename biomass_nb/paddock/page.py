@@ -212,7 +212,8 @@ def frame_section(
     if frames is None: return
     some = frames.sort_values('found', kind='stable').head(n)
     corners = [q.reshape(4, 2) if np.isfinite(q).all() else None for q in some[CORNERS].to_numpy(float)]
-    draw = lambda width: plot_frames([photo_path(folder, o) for o in some.photo], corners, list(some.photo), width)
+    photos = [photo_path(folder, o) for o in some.photo]
+    draw = lambda width: plot_frames(photos, corners, list(some.photo), width)
     yield Section('Frames', f'Of {len(frames)} photos, {frames.found.sum()} were cut to a frame around the '
                   f'quadrat. The others were used whole and left out of the means. {len(some)} are shown.',
                   'a line that does not follow the inner edge of the frame.', draw,

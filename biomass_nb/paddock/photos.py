@@ -76,7 +76,8 @@ def photo_names(
     photos, # Paths below it
 ): # List of names
     "The names of photos in tables: their paths below the folder."
-    names = [Path(p).relative_to(folder).as_posix().encode(errors='backslashreplace').decode() for p in photos]
+    paths = (Path(p).relative_to(folder).as_posix() for p in photos)
+    names = [o.encode(errors='backslashreplace').decode() for o in paths]
     return [f'./{o}' if o[0] in '=+-@' else o for o in names]  # a spreadsheet would take it for a formula
 
 def photo_path(
