@@ -129,7 +129,10 @@ def _keep_part(run, folder, views, known, places, task):
         return answers.join(photo_places(_listed(places, listed))) if places else answers
     with warnings.catch_warnings():  # unreadable and odd photos are told at the end
         warnings.filterwarnings('ignore', r'\d+ of \d+ photos (cannot be used|look odd)', DataWarning)
-        cached(part, make, pd.read_parquet, lambda path, answers: answers.to_parquet(path))
+        cached(part, make, pd.read_parquet, _write_part)
+
+def _write_part(path, answers):
+    with open(path, 'wb') as f: answers.to_parquet(f)
 
 # %% ../../nbs/paddock/grams.ipynb #42053b93
 def _known_or_none(run, data):
