@@ -116,7 +116,7 @@ def photos(cluster, home, run, n):
     many.mkdir()
     for i in range(n): (many/f'{i:05}.jpg').symlink_to(drawn[i % len(drawn)])
     def lose():
-        until(lambda: len(list((home/'there.csv.work').glob('*.npz'))) > 2, 'two chunks')
+        until(lambda: len(list((home/'there.csv.work').rglob('*.parquet'))) > 2, 'two chunks')
         cluster.kill(OTHER)
     torch.set_num_threads(1)
     predict_folder(run, many, home/'here.csv', home/'data', chunk=100)

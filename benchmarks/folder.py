@@ -1,13 +1,13 @@
 """Memory and speed of `biomass_photos` on folders of photos of one's own, by the number of photos.
 
     python benchmarks/folder.py --out benchmarks/folder.csv
-    python benchmarks/folder.py --on ray --out benchmarks/folder_ray.csv --photos 10000 100000
+    python benchmarks/folder.py --on ray --out benchmarks/folder_ray.csv --photos 10000 100000 --killed 10000
 
 The photos are small random crops of drawn quadrats, all different. The run is a small one. So the seconds say
 how the time grows with the number of photos, not how long photos of a camera take. The peak is that of the
 process and its threads (resident memory). On a Ray cluster, other processes see the photos, and the peak is
 that of the process that hands them out. Disk is the most that the work folder held at a time. The last row
-is the largest number again, killed after a third of its photos and resumed.
+is one number again, killed after a third of its photos and resumed.
 """
 import argparse
 import os
@@ -65,7 +65,7 @@ def run_command(args, out, stop=None):
         if pid: break
         files = sizes(f'{out}.work')
         disk = max(disk, sum(files.values()))
-        if stop and sum(name.endswith('.npz') for name in files) >= stop: p.send_signal(signal.SIGKILL)
+        if stop and sum(name.endswith('.parquet') for name in files) >= stop: p.send_signal(signal.SIGKILL)
         time.sleep(.2)
     if status and not stop: raise SystemExit(f'the command ended with {status}')
     return time.time() - start, used.ru_maxrss/1024, disk/1e6
@@ -81,7 +81,7 @@ def measure(o, n):
 
 
 def resumed(o, n):
-    "The largest folder again: killed after a third, and the same table in the end."
+    "A folder again: killed after a third, and the same table in the end."
     args = command(o, o.work/str(n), out := o.work/'again.csv')
     first = run_command(args, out, stop=max(1, n//1500))
     second = run_command(args, out)
@@ -94,6 +94,7 @@ def resumed(o, n):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--photos', type=int, nargs='+', default=[100, 1000, 10000])
+    p.add_argument('--killed', type=int, help='photos of the run that is killed; default the largest number')
     p.add_argument('--on', default='local', help='local, or ray for a Ray cluster that is there')
     p.add_argument('--work', type=Path, help='folder for the photos; default a temporary one')
     p.add_argument('--out', help='csv file to write')
@@ -104,7 +105,7 @@ def main():
     for n in o.photos:
         rows.append(measure(o, n))
         print(pd.DataFrame(rows[-1:]).round(1).to_string(index=False), flush=True)
-    rows.append(resumed(o, o.photos[-1]))
+    rows.append(resumed(o, o.killed or o.photos[-1]))
     table = pd.DataFrame(rows).round(1)
     print(table.to_string(index=False))
     if o.out: table.to_csv(o.out, index=False)

@@ -23,7 +23,7 @@ from .folder import FolderResult, finish_folder, measure_folder
 from .grams import KG_HA
 from .means import counts
 from .page import frame_section, headline, paddock_summary, thumbnail
-from .photos import list_photos, parse_quadrat
+from .photos import list_photos, parse_quadrat, photo_path
 from ..photos import halves
 from ..report.figures import short
 from ..report.maps import gram_maps, plot_maps
@@ -219,7 +219,7 @@ def _show(gr, visit):
     number, what = headline(table, found)
     rows = table[['photo', *KG_HA.values(), 'note']].rename(columns=_KG)
     good = table.GDM_g.notna().to_numpy()
-    photos = [visit.result.photos/p for p in table.photo]
+    photos = [photo_path(visit.result.photos, p) for p in table.photo]
     thumbs = [(thumbnail(p), c) for p, c, g in zip(photos, captions(table), good) if g]
     means = _table(paddock_summary(found).reset_index()) if found else ''
     files = [str(p) for p in visit.result.files.values()]
@@ -300,7 +300,7 @@ def _map(gr, desk, visit, event):
     "Answer a choice in the gallery."
     table = visit.result.table
     name = table.photo[table.GDM_g.notna()].iloc[event.index]
-    with _messages(gr, visit): image = photo_map(desk.run, visit.result.photos/name, name)
+    with _messages(gr, visit): image = photo_map(desk.run, photo_path(visit.result.photos, name), name)
     if image is None: gr.Info('This run has a head on frozen features, which has no maps')
     return gr.Image(image, visible=image is not None)
 

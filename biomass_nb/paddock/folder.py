@@ -19,8 +19,8 @@ from .frames import cut_frames
 from .grams import predict_folder
 from .means import paddocks_of, run_errors
 from .page import write_folder_report
-from .photos import list_photos, photo_names
-from .places import has_place, photo_places, write_geojson
+from .photos import each_photo, photo_names
+from .places import has_place, write_geojson
 from ..run import open_run
 
 # %% ../../nbs/paddock/folder.ipynb #2517d428
@@ -68,12 +68,6 @@ def cut_folder(
 ): # Path
     "The folder of photos that were cut."
     return Path(out).with_name(f'{Path(out).stem}_frames')
-
-# %% ../../nbs/paddock/folder.ipynb #7ba434fc
-def _note_frames(table, frames):
-    "The table, whose notes say where no frame was found."
-    lost = frames.note.where(table.GDM_g.notna(), '')  # what cannot be read has a note already
-    return table.assign(note=['; '.join(filter(None, o)) for o in zip(table.note, lost)])
 
 # %% ../../nbs/paddock/folder.ipynb #fd97fb5a
 def finish_folder(
@@ -130,13 +124,13 @@ def measure_folder(
     check_coverage(coverage)
     if cuts or clip: run_errors(run, views, data)
     if intervals: fit_run_intervals(run, views, coverage, data)
-    names = photo_names(folder, originals := list_photos(folder))
-    paddocks, cuts = paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)
+    if paddocks or cuts:
+        names = photo_names(folder, each_photo(folder))
+        paddocks, cuts = paddocks and paddocks_of(names, paddocks), cuts and read_cuts(cuts, names, area)
     frames = cut_frames(folder, cut_folder(out)) if frame == 'auto' else None
-    photos = folder if frames is None else cut_folder(out)
-    def finish(table):
-        if frames is not None: table = _note_frames(table, frames)
-        return table.join(photo_places(originals)) if places else table
-    table = predict_folder(run, photos, out, data, views, intervals, coverage, area, finish)
+    photos, notes = folder, None
+    if frames is not None: photos, notes = cut_folder(out), dict(zip(frames.photo, frames.note))
+    table = predict_folder(run, photos, out, data, views, intervals, coverage, area,
+                           folder if places else None, notes)
     return finish_folder(run, folder, table, out, data, views, coverage, area, paddocks, cuts, clip, geojson,
                          report, frames)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from ..core import DataError, atomic_path, progress, read_json, write_json
 from ..decode import BadPhoto, load_photo
-from .photos import list_photos, photo_names
+from .photos import list_photos, photo_names, photo_path
 from ..photos import photo_key
 from PIL import Image
 
@@ -320,7 +320,8 @@ _VERSION = 1   # of the search; another one makes all cuts anew
 
 def _cut_one(path, name, out):
     "Cut or copy one photo, if that has not been done. Its corners as a list, None without a frame."
-    to, said, key = out/name, out/'.frames'/f'{name}.json', f'{_VERSION} {photo_key(path)}'
+    to, said = photo_path(out, name), out/'.frames'/f'{name}.json'
+    key = f'{_VERSION} {photo_key(path)}'
     if to.is_file() and said.is_file():
         known = read_json(said, 'remove it')
         if known['key'] == key: return known['corners']
@@ -357,7 +358,7 @@ def cut_frames(
     "Cut the photos of a folder to their frames. The same call goes on after an interruption."
     photos, out = list_photos(folder), _own_folder(folder, out)
     names = photo_names(folder, photos)
-    ours = {out/name for name in names}
+    ours = {photo_path(out, name) for name in names}
     for path in [p for p in out.rglob('*') if p.is_file() and '.frames' not in p.relative_to(out).parts]:
         if path not in ours: path.unlink()
     with ThreadPoolExecutor(os.cpu_count()) as pool:

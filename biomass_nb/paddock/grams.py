@@ -9,17 +9,21 @@ __all__ = ['KG_HA', 'AskBoth', 'predict_folder']
 import shutil, warnings
 from copy import copy
 from functools import partial
+from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from ..core import DataError, DataWarning, cached, check_writable, kept_path, only_one
+from ..core import read_json, write_json
 from ..data import COMPONENTS, TARGETS, warn_implausible, write_table
 from ..intervals import apply_intervals, fit_run_intervals
 from .likeness import distances, has_features, training_features
-from .photos import list_photos, photo_names, why_unreadable
+from .photos import each_photo, photo_names, why_unreadable
+from .places import PLACE, photo_places
 from ..photos import photo_key
 from ..run import Run, open_run
 from ..views import AskViews, pool_features
 from ..workers import run_tasks
+from fastcore.basics import chunked
 
 # %% ../../nbs/paddock/grams.ipynb #061c0de1
 class AskBoth:
@@ -44,8 +48,10 @@ def _ask(run, photos, views, with_features):
     return grams, spread, [f for _, f in features] if with_features else []
 
 # %% ../../nbs/paddock/grams.ipynb #b8492c3e
+_SPREAD = [f'spread_{t}' for t in TARGETS]
+
 def _ask_chunk(run, photos, views, known):
-    "Of n photos: (n, 5) grams and their spread, (n,) distances, n notes, n keys; NaN for unreadable ones."
+    "A row for each photo: grams and their spread, distance, note, key. NaN for unreadable photos."
     far = np.full(len(photos), np.nan)
     try:
         grams, spread, features = _ask(run, photos, views, known is not None)
@@ -57,7 +63,8 @@ def _ask_chunk(run, photos, views, known):
     decoded, looks = first.decoded, first.looks
     note = [why_unreadable(p) if np.isnan(g[0]) else decoded.marks(k, looks)
             for p, k, g in zip(photos, keys, grams)]
-    return dict(grams=grams, spread=spread, distance=far, note=np.array(note, dtype=str), key=np.array(keys))
+    numbers = np.concatenate([grams, spread], 1)
+    return pd.DataFrame(numbers, columns=[*TARGETS, *_SPREAD]).assign(distance=far, note=note, key=keys)
 
 # %% ../../nbs/paddock/grams.ipynb #4882ffb6
 KG_HA = {t: f'{t.removesuffix("_g")}_kg_ha' for t in TARGETS}  # names of columns
@@ -70,21 +77,25 @@ def _bounds(model, grams, spread):
     return pd.DataFrame(bounds, columns=[f'{t}_{end}' for t in TARGETS for end in ('low', 'high')])
 
 # %% ../../nbs/paddock/grams.ipynb #d55741eb
-def _with_copies(names, grams, note, key):
-    "The notes. Photos whose files have the same content are marked after the first."
-    first = pd.Series(names).where(np.isfinite(grams[:, 0])).groupby(key).transform('first').fillna('')
-    return ['; '.join(filter(None, [n, f'the same photo as {f}' if f not in ('', name) else '']))
-            for name, n, f in zip(names, note, first)]
+def _join_notes(*notes):
+    "Columns of notes as one."
+    return ['; '.join(filter(None, o)) for o in zip(*notes)]
 
-def _table(names, grams, spread, distance, note, key, area, model):
+def _copies(answers):
+    "Notes: photos whose files have the same content are marked after the first."
+    first = answers.photo.where(answers.GDM_g.notna()).groupby(answers.key).transform('first').fillna('')
+    return [f'the same photo as {f}' if f not in ('', name) else '' for name, f in zip(answers.photo, first)]
+
+def _table(answers, area, model, notes=None):
     "One row per photo, numbers with four decimals; bounds if there is a model of intervals."
-    table = pd.DataFrame(grams, columns=list(TARGETS))
-    bounds = [_bounds(model, grams, spread)] if model else []
-    far = pd.Series(distance).convert_dtypes()  # NaN as missing, so that it is neither like nor unlike
-    note = _with_copies(names, grams, note, key)
-    marks = pd.DataFrame(dict(distance=distance, unlike=far > 1, note=note))
+    table, said = answers[list(TARGETS)], [answers.note, _copies(answers)]
+    if notes is not None: said.append(answers.photo.map(notes).where(answers.GDM_g.notna()).fillna(''))
+    bounds = [_bounds(model, table.to_numpy(), answers[_SPREAD].to_numpy())] if model else []
+    far = answers.distance.convert_dtypes()  # NaN as missing, so that it is neither like nor unlike
+    marks = answers[['distance']].assign(unlike=far > 1, note=_join_notes(*said))
     per_ha = (table/area*10).rename(columns=KG_HA)
-    return pd.concat([pd.Series(names, name='photo'), table, per_ha, *bounds, marks], axis=1).round(4)
+    places = answers.filter(PLACE)
+    return pd.concat([answers.photo, table, per_ha, *bounds, marks], axis=1).round(4).join(places)
 
 # %% ../../nbs/paddock/grams.ipynb #24f97293
 def _in_store(run, store):
@@ -95,35 +106,33 @@ def _in_store(run, store):
     return run
 
 # %% ../../nbs/paddock/grams.ipynb #f6151931
-def _save(path, answers):
-    with open(path, 'wb') as f: np.savez(f, **answers)
+def _list_chunks(folder, size, work, *facts):
+    "Write the list of photos of each chunk. A task for each: that list, and the part that will answer it."
+    tasks = []
+    for photos in chunked(each_photo(folder), size):
+        files = [(str(p.relative_to(folder)), (s := p.stat()).st_size, s.st_mtime_ns) for p in photos]
+        part = kept_path(work/'parts', f'{len(tasks):05}', *facts, files, suffix='.parquet')
+        write_json(listed := work/f'{len(tasks):05}.json', [name for name, *_ in files])
+        tasks.append((listed, part))
+    return tasks
 
-def _load(path): return dict(np.load(path))
+def _listed(folder, listed): return [folder/o for o in read_json(listed, 'repeat the command')]
 
-# %% ../../nbs/paddock/grams.ipynb #32db0dc3
-def _ask_all(run, photos, names, views, known, work, size):
-    "The answers about all photos, as `_ask_chunk` gives them. Chunks whose answers are in `work` are read."
-    files = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in zip(names, photos)]
-    facts = run.fingerprint(), views, known is None
-    chunks = [slice(i, i + size) for i in range(0, len(photos), size)]
-    paths = [kept_path(work, 'answers', *facts, files[o], suffix='.npz') for o in chunks]
-    ask = partial(_keep_chunk, run, views, known)
-    tasks = zip(paths, (photos[o] for o in chunks))
-    run_tasks(ask, tasks, f'{len(photos)} photos', needs=(work, photos[0]))
-    parts = [_load(o) for o in paths]
-    return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-
-def _keep_chunk(run, views, known, task):
-    "Keep the answers about a chunk of photos. Without a store, decoded photos are kept meanwhile."
-    path, photos = task
-    store = path.with_suffix('.store')
+def _keep_part(run, folder, views, known, places, task):
+    "Keep the part of a chunk of photos. Without a store, decoded photos are kept meanwhile."
+    listed, part = task
+    photos, store = _listed(folder, listed), listed.with_suffix('.store')
     def make():
         answers = _ask_chunk(_in_store(run, store), photos, views, known)
+        answers.insert(0, 'photo', photo_names(folder, photos))
         shutil.rmtree(store, ignore_errors=True)
-        return answers
+        return answers.join(photo_places(_listed(places, listed))) if places else answers
     with warnings.catch_warnings():  # unreadable and odd photos are told at the end
         warnings.filterwarnings('ignore', r'\d+ of \d+ photos (cannot be used|look odd)', DataWarning)
-        cached(path, make, _load, _save)
+        cached(part, make, pd.read_parquet, _write_part)
+
+def _write_part(path, answers):
+    with open(path, 'wb') as f: answers.to_parquet(f)
 
 # %% ../../nbs/paddock/grams.ipynb #42053b93
 def _known_or_none(run, data):
@@ -162,21 +171,24 @@ def predict_folder(
     intervals=False, # Give bounds of the grams as well
     coverage=.9, # Of the bounds: share of the photos of new sites that they are made to cover
     area=.21, # Of the training quadrats, square metres
-    finish=None, # Function that takes the table and gives the one to write; None: the table as it is
+    places=None, # Folder with photos of the same names, whose places and times are given as well
+    notes=None, # Further notes by the names of photos, for those with grams
     chunk=500, # Photos at a time
-): # Table, a row per photo: photo, grams and kg/ha of each target, bounds if asked, distance, unlike, note
+): # Table, a row per photo: photo, grams and kg/ha of each target, bounds, distance, unlike, note, places
     "Predict a folder of photos. The same call goes on after an interruption."
-    run, out, photos = open_run(run), check_writable(out), list_photos(folder)
+    run, out, folder = open_run(run), check_writable(out), Path(folder)
+    first = next(each_photo(folder))  # a `DataError` if there is none
     run.check_views(views)
     known = _known_or_none(run, data)
     model = fit_run_intervals(run, views, coverage, data) if intervals else None
-    names = photo_names(folder, photos)
     work = out.with_name(f'{out.name}.work')
     with only_one(work):
-        answers = _ask_all(run, photos, names, views, known, work, chunk)
-        table = _table(names, **answers, area=area, model=model)
-        if finish: table = finish(table)
-        warn_implausible(np.nan_to_num(answers['grams']), names)
+        tasks = _list_chunks(folder, chunk, work, run.fingerprint(), views, known is None, places)
+        keep = partial(_keep_part, run, folder, views, known, places and Path(places))
+        run_tasks(keep, tasks, f'photos, {chunk} at a time', needs=(tasks[0][0], first))
+        answers = pd.concat([pd.read_parquet(part) for _, part in tasks], ignore_index=True)
+        warn_implausible(np.nan_to_num(answers[list(TARGETS)]), answers.photo)
+        table = _table(answers, area, model, notes)
         if table.GDM_g.notna().any(): write_table(out, table)
         shutil.rmtree(work)
     _tell_unreadable(folder, table, out)

@@ -18,6 +18,7 @@ from .cuts import Paddocks
 from .frames import CORNERS, plot_frames
 from .grams import KG_HA
 from .means import counts, marked_unlike, paddocks_of, plot_widths
+from .photos import photo_path
 from .places import has_place, plot_places
 from ..report.figures import COLOURS, panels, short
 from ..report.page import render
@@ -103,7 +104,7 @@ def contact_sheet(
     if rows.empty: raise DataError(f'{folder}: no photo has grams, so there is nothing to show', 'photos')
     axs = panels(len(rows), width, 1.9, .66)
     for ax, row, marked in zip(axs, rows.itertuples(), marked_unlike(rows)):
-        _show_photo(ax, Path(folder)/row.photo, row, marked)
+        _show_photo(ax, photo_path(folder, row.photo), row, marked)
     return axs
 
 # %% ../../nbs/paddock/page.ipynb #715ed76f
@@ -211,7 +212,8 @@ def frame_section(
     if frames is None: return
     some = frames.sort_values('found', kind='stable').head(n)
     corners = [q.reshape(4, 2) if np.isfinite(q).all() else None for q in some[CORNERS].to_numpy(float)]
-    draw = lambda width: plot_frames([Path(folder)/o for o in some.photo], corners, list(some.photo), width)
+    photos = [photo_path(folder, o) for o in some.photo]
+    draw = lambda width: plot_frames(photos, corners, list(some.photo), width)
     yield Section('Frames', f'Of {len(frames)} photos, {frames.found.sum()} were cut to a frame around the '
                   f'quadrat. The others were used whole and left out of the means. {len(some)} are shown.',
                   'a line that does not follow the inner edge of the frame.', draw,
