@@ -62,9 +62,12 @@ def add_cuts(page, weights, out):
     "Write weights into the table, and correct the mean by them."
     page.get_by_text('Cut quadrats').click()
     for i, weight in enumerate(weights):
-        page.locator(f'#weights [data-testid="cell-{i}-1"]').dblclick()
-        page.keyboard.type(str(weight))
-        page.keyboard.press('Enter')
+        cell = page.locator(f'#weights [data-testid="cell-{i}-1"]')
+        cell.dblclick()
+        field = cell.locator('input, textarea').first
+        field.fill(str(weight))  # waits until the cell can be written into
+        field.press('Enter')
+        expect(cell).to_contain_text(str(weight))
     page.locator('#correct').click()
     after = headline(page, f'{len(weights)} cut quadrats')
     page.screenshot(path=out, full_page=True)
