@@ -77,10 +77,6 @@ def _bounds(model, grams, spread):
     return pd.DataFrame(bounds, columns=[f'{t}_{end}' for t in TARGETS for end in ('low', 'high')])
 
 # %% ../../nbs/paddock/grams.ipynb #d55741eb
-def _join_notes(*notes):
-    "Columns of notes as one."
-    return ['; '.join(filter(None, o)) for o in zip(*notes)]
-
 def _copies(answers):
     "Notes: photos whose files have the same content are marked after the first."
     first = answers.photo.where(answers.GDM_g.notna()).groupby(answers.key).transform('first').fillna('')
@@ -92,7 +88,8 @@ def _table(answers, area, model, notes=None):
     if notes is not None: said.append(answers.photo.map(notes).where(answers.GDM_g.notna()).fillna(''))
     bounds = [_bounds(model, table.to_numpy(), answers[_SPREAD].to_numpy())] if model else []
     far = answers.distance.convert_dtypes()  # NaN as missing, so that it is neither like nor unlike
-    marks = answers[['distance']].assign(unlike=far > 1, note=_join_notes(*said))
+    note = ['; '.join(filter(None, o)) for o in zip(*said)]
+    marks = answers[['distance']].assign(unlike=far > 1, note=note)
     per_ha = (table/area*10).rename(columns=KG_HA)
     places = answers.filter(PLACE)
     return pd.concat([answers.photo, table, per_ha, *bounds, marks], axis=1).round(4).join(places)
@@ -116,17 +113,16 @@ def _list_chunks(folder, size, work, *facts):
         tasks.append((listed, part))
     return tasks
 
-def _listed(folder, listed): return [folder/o for o in read_json(listed, 'repeat the command')]
-
 def _keep_part(run, folder, views, known, places, task):
     "Keep the part of a chunk of photos. Without a store, decoded photos are kept meanwhile."
     listed, part = task
-    photos, store = _listed(folder, listed), listed.with_suffix('.store')
+    names, store = read_json(listed, 'repeat the command'), listed.with_suffix('.store')
+    photos = [folder/o for o in names]
     def make():
         answers = _ask_chunk(_in_store(run, store), photos, views, known)
         answers.insert(0, 'photo', photo_names(folder, photos))
         shutil.rmtree(store, ignore_errors=True)
-        return answers.join(photo_places(_listed(places, listed))) if places else answers
+        return answers.join(photo_places([places/o for o in names])) if places else answers
     with warnings.catch_warnings():  # unreadable and odd photos are told at the end
         warnings.filterwarnings('ignore', r'\d+ of \d+ photos (cannot be used|look odd)', DataWarning)
         cached(part, make, pd.read_parquet, _write_part)
