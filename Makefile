@@ -20,11 +20,11 @@ browser-test: $(VENV)/ready  ## The page of `biomass_app` in Debian's chromium
 cluster-test: $(VENV)/ready  ## Two nodes of Ray on this machine, one of which is killed
 	$(BIN)/python -W ignore .ci/cluster.py
 
-wheel-test: $(VENV)/ready  ## The wheel alone, with the newest dependencies and without nbdev
+wheel-test:  ## The wheel alone, with the newest dependencies and without nbdev
 	rm -rf dist .venv-wheel
-	$(BIN)/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/pip install --quiet --upgrade pip
+	.venv-wheel/bin/pip wheel --quiet --no-deps --wheel-dir dist .
 	.venv-wheel/bin/pip install --quiet "$$(echo dist/*.whl)[pretrained]"
 	.venv-wheel/bin/python .ci/versions.py
 	cd dist && ../.venv-wheel/bin/biomass_demo --quick --out demo

@@ -3,11 +3,13 @@
     python benchmarks/phone.py --out benchmarks/phone.csv
 
 The photo is a drawn quadrat of 4000 x 3000 pixels, JPEG of quality 92. The run has the network of the preset
-`pretrained` with random weights: five folds that have their lower stages in common. "Import" is from the
-start of the process until the library is there. "Read" decodes, cuts and keeps the photo. "First answer"
+`pretrained` with random weights: five folds that have their lower stages in common. PyTorch and ONNX Runtime
+are asked, and ONNX Runtime also in a first process, which exports the graphs and keeps them. "Import" is from
+the start of the process until the library is there. "Read" decodes, cuts and keeps the photo. "First answer"
 loads the models and predicts one view. "Next photo" is another photo, read and predicted by the same process.
 """
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,14 +26,13 @@ from predict import draw
 
 CODE = '''
 import json, sys, time
-start, run, *photos = sys.argv[1:]
+start, run, engine, *photos = sys.argv[1:]
 from biomass_nb.run import open_run
-import timm
 parts, mark = {'import': time.time() - float(start)}, time.time()
 def part(name):
     global mark
     parts[name], mark = time.time() - mark, time.time()
-run = open_run(run, store=sys.argv[2] + '_store')
+run = open_run(run, store=sys.argv[2] + '_store', engine=engine)
 run.decoded.add(photos[:1]); part('read')
 run.predict(photos[:1], 'none'); part('first answer')
 run.predict(photos[1:], 'none'); part('next photo')
@@ -62,16 +63,19 @@ def main():
         drawn = sorted(Path(tmp).glob('train/*.jpg'))
         photos = [f'{tmp}/phone{i}.jpg' for i in range(2)]
         for one, path in zip(drawn, photos): phone_photo(one, path)
-        for i in range(1 if o.quick else o.repeats):
-            run = Path(tmp)/f'run{i}'
-            Path(tmp, 'run').rename(run) if i == 0 else run.symlink_to(Path(tmp)/'run0')
-            words = [sys.executable, '-W', 'ignore', '-c', CODE, str(time.time()), str(run), *photos]
+        os.environ['BIOMASS_NB_CACHE'] = f'{tmp}/cache'  # no graph is kept yet
+        repeats = 1 if o.quick else o.repeats
+        cases = [('onnx', 'exports graphs'), *repeats*[('torch', 'no graphs'), ('onnx', 'graphs are kept')]]
+        for i, (engine, graphs) in enumerate(cases):
+            run = Path(tmp)/f'run{i}'  # whose photos are in no store
+            run.symlink_to(Path(tmp)/'run')
+            words = [sys.executable, '-W', 'ignore', '-c', CODE, str(time.time()), str(run), engine, *photos]
             parts = json.loads(subprocess.check_output(words, text=True))
-            rows.append(dict(run=i, machine=machine(), **parts))
+            rows.append(dict(engine=engine, graphs=graphs, machine=machine(), **parts))
             print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
-    first = table[['import', 'read', 'first answer']].sum(axis=1).median()
-    print(f'{first:.1f} s to the grams of the first photo, {table["next photo"].median():.2f} s for the next')
+    table['first photo'] = table[['import', 'read', 'first answer']].sum(axis=1)
+    print(table.groupby(['engine', 'graphs'])[['first photo', 'next photo']].median().round(2))
     if o.out: table.to_csv(o.out, index=False, float_format='%.3f', lineterminator='\n')
 
 

@@ -32,12 +32,13 @@ import pandas as pd
 import timm  # noqa: F401, so that neither side waits for it
 import torch
 import torchvision.transforms as T
+from biomass_nb.batches import Batches, QuadratDataset
 from biomass_nb.config import make_config
 from biomass_nb.core import pick_precision
 from biomass_nb.data import TARGETS
 from biomass_nb.engine import pick_engine
 from biomass_nb.model_film import data_config, load_weights, start_heads
-from biomass_nb.photos import PhotoStore, QuadratDataset, QuadratDL, photo_key
+from biomass_nb.photos import PhotoStore, photo_key
 from biomass_nb.run import Run, build_model, predict_batches, save_weights
 from biomass_nb.views import AskViews
 from measure import DEVICE, Clock, Photos, TwoCalls, draw_photos, drawn, forward_gflop, peak, product_speed
@@ -109,7 +110,7 @@ def library(o, engine='auto'):
     paths, question, precision = drawn(o)[1], AskViews('half_d4'), pick_precision(o.precision, DEVICE)
     os.environ['BIOMASS_NB_CACHE'] = mkdtemp(dir=o.folder)  # no graph is kept
     run = Run(o.folder/'run', mkdtemp(dir=o.folder), engine=engine)
-    engine = pick_engine(engine, DEVICE, precision, len(paths)*len(VIEWS)*2*o.img_size**2)
+    engine = pick_engine(engine, DEVICE, precision, len(VIEWS)*2*o.img_size**2, len(paths))
     model, shared = run._models(engine)
     with Clock() as making: models = [model(m) for m in run.finished]
     with Clock() as whole: grams = run.predict(paths, 'half_d4')
@@ -117,10 +118,9 @@ def library(o, engine='auto'):
     with Clock() as reading:
         store = PhotoStore(o.img_size, mkdtemp(dir=o.folder))
         known = run.trained_on
-        dl = QuadratDL(QuadratDataset(store, store.add(paths)), o.bs, known['mean'], known['std'],
-                       device=DEVICE)
+        dl = Batches(QuadratDataset(store, store.add(paths)), o.bs, known['mean'], known['std'], DEVICE)
         for _ in range(o.folds):
-            for batch in dl.new(): pass
+            for batch in dl: pass
     with Clock() as alone:
         for model in models:
             if shared: shared.about('one batch')

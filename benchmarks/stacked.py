@@ -35,9 +35,9 @@ def models_of(cfg, n):
 def upper_models(cfg, models, halves):
     "The same models without their frozen stages, and the maps that they see."
     for model in models[1:]: model.backbone.load_state_dict(models[0].backbone.state_dict())
-    shared = SharedLower(cfg.img_size)
+    shared = SharedLower(cfg)
     shared.about()
-    lent = [shared.lend(model) for model in models]
+    lent = [shared.lend(model, shared.find(lambda: model)) for model in models]
     maps = lent[0].lower(torch.cat([halves, halves])).chunk(2)
     for model in lent: model.lower = None
     return lent, maps

@@ -39,7 +39,7 @@ class KeepWeights(TrackerCallback):
         if self.validates: super().after_epoch()
         if rank_distrib() or not self._wanted(): return  # one of several processes writes
         score = self.recorder.values[-1][self.idx] if self.validates else None
-        save_weights(self.model, self.path, {**self.metadata, 'score': score, 'epoch': self.epoch})
+        save_weights(get_model(self.model), self.path, {**self.metadata, 'score': score, 'epoch': self.epoch})
 
     def _wanted(self):
         "Whether this epoch's weights are kept. A score that is not a number is never a new best."

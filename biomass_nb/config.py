@@ -73,7 +73,7 @@ class TrainConfig(_Checked):
     leaky: bool = _option(False, 'Split photos instead of sites: the wrong way, for the lesson')
     n_seeds: int = _option(1, 'Models per fold, which differ by their seed alone', low=1, high=1000)
     seed: int = _option(42, 'Random seed of folds, weights, order, augmentation', low=0, high=2**31)
-    tfms: str = _option('light', 'Augmentation: none, colour, light, heavy', names='photos.TFMS')
+    tfms: str = _option('light', 'Augmentation: none, colour, light, heavy', names='batches.TFMS')
     mix: float = _option(0., 'Probability of MixUp or CutMix in a batch', low=0, high=1)
     mixup: float = _option(.4, "Alpha of MixUp's beta distribution; 0: CutMix alone", low=0, high=100)
     cutmix: float = _option(1., "Alpha of CutMix's beta distribution; 0: MixUp alone", low=0, high=100)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'DataError', 'FullDisk', 'DataWarning', 'check_name', 'progress', 'check_writable', 'atomic_path',
            'write_json', 'read_json', 'only_one', 'fingerprint', 'file_digest', 'kept_path', 'cached', 'cross_fit',
-           'Budget', 'OutOfTime', 'pick_precision', 'autocast', 'reuse_memory']
+           'Budget', 'OutOfTime', 'pick_device', 'pick_precision', 'autocast', 'reuse_memory']
 
 # %% ../nbs/00_core.ipynb #54f55d2d
 import ctypes, hashlib, json, os, shutil, tempfile, time, warnings
@@ -277,6 +277,16 @@ class Budget:
 # %% ../nbs/00_core.ipynb #51c158f4
 class OutOfTime(Exception):
     "The budget is used up. What is finished is kept, and the same call goes on from there."
+
+# %% ../nbs/00_core.ipynb #b6e07b5e
+def pick_device(
+    device=None, # A torch device or its name; None: the GPU if there is one
+): # torch device
+    "The device to compute on."
+    import torch
+    if device is not None: return torch.device(device)
+    if torch.cuda.is_available(): return torch.device('cuda', torch.cuda.current_device())
+    return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
 
 # %% ../nbs/00_core.ipynb #5e8bc5b9
 PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')

@@ -7,12 +7,15 @@ __all__ = ['variants', 'MapDataset', 'MapStore', 'SharedLower']
 
 # %% ../nbs/01b_frozen.ipynb #f035244a
 from functools import partial
+from pathlib import Path
 
 import numpy as np, torch
+from .batches import QuadratDataset
 from .core import cached, kept_path, progress, reuse_memory
 from .engine import engine_facts, module_digest, onnx_graph, pick_engine
-from .model_film import BiomassModel, fold_norms, lower_part, upper_part
-from .photos import PhotoStore, QuadratDataset
+from .model_film import BiomassModel, fold_norms, lower_part, trial_image, upper_part
+from .photos import PhotoStore, cache_dir
+from .pretrained import short_name
 from fastcore.basics import patch
 from torch import nn
 
@@ -21,7 +24,7 @@ def variants(
     decoded:PhotoStore, # Where the halves are
     key, # Of a photo in it
     n, # Variants
-    tfms, # Augmentation, one of `biomass_nb.photos.TFMS`
+    tfms, # Augmentation, one of `biomass_nb.batches.TFMS`
     whole=False, # Augment both halves as one picture
 ): # (n, 2, size, size, 3) uint8
     "A photo and augmented variants of it."
@@ -34,13 +37,13 @@ class _Lower(nn.Module):
     def __init__(self, model): super().__init__(); self.part = lower_part(model.backbone, model.frozen).eval()
     def forward(self, x): return self.part.forward_features(x)
 
-def _fast_lower(lower, size, stages, engine):
-    "The frozen stages as an engine runs them; `size` is (H, W) in pixels."
-    graph = onnx_graph(lower, size, stages) if engine == 'onnx' else None
+def _fast_lower(load, digest, engine, name, size, whole, stages):
+    "The frozen stages of the model that `load` gives, as an engine runs them."
+    make = lambda: (_Lower(load()), trial_image(size, whole))
+    graph = onnx_graph(make, digest, name, 'lower', size, whole, stages) if engine == 'onnx' else None
     if graph is not None: return graph
-    device = next(lower.parameters()).device
-    small = torch.linspace(-2, 2, 3*64*64, device=device).view(1, 3, 64, 64)  # a trial of any size will do
-    return fold_norms(lower, small)
+    lower = _Lower(load())
+    return fold_norms(lower, trial_image(64).to(next(lower.parameters()).device))  # of any size
 
 # %% ../nbs/01b_frozen.ipynb #36460add
 @torch.inference_mode()
@@ -73,15 +76,15 @@ class MapStore:
         model:BiomassModel, # With frozen stages
         decoded:PhotoStore, # Where the halves are
         n, # Variants of each photo
-        tfms, # Their augmentation, one of `biomass_nb.photos.TFMS`
+        tfms, # Their augmentation, one of `biomass_nb.batches.TFMS`
         mean, # The model's channel means, 0 to 1
         std, # The model's channel deviations
         engine='auto', # One of `ENGINES`
     ):
         self.model, self.decoded, self.n, self.tfms, self.mean, self.std = model, decoded, n, tfms, mean, std
         self.size, self.opened, self.dataset, self.engine = decoded.size, {}, MapDataset, engine
-        lower = module_digest(lower_part(model.backbone, model.frozen))
-        self.facts = lower, model.whole, decoded.size, n, tfms, list(mean), list(std)
+        self.lower = module_digest(_Lower(model))
+        self.facts = self.lower, model.whole, decoded.size, n, tfms, list(mean), list(std)
 
     def __getitem__(self, key): return self.opened[key]  # (n, 2, h, w, C) float16, memory-mapped
 
@@ -95,14 +98,14 @@ def add(self:MapStore,
     "Open the maps of photos. Those that are not kept yet are computed."
     folder, keys = self.decoded.path.parent/'maps-v3', list(dict.fromkeys(keys))
     whole, device, lower, ahead = self.model.whole, next(self.model.parameters()).device, None, {}
-    size = self.size, self.size*(1 + whole)
-    engine = pick_engine(self.engine, device, 'fp32', len(keys)*self.n*2*self.size**2)
+    about = self.model.name, self.size, whole, self.model.frozen
+    engine = pick_engine(self.engine, device, 'fp32', self.n*2*self.size**2, len(keys))
     at_once = max(1, round(_AT_ONCE/(self.n*2*self.size**2)))
     reuse_memory()
     def make(i):
         nonlocal lower
         if i not in ahead:
-            lower = lower or _fast_lower(_Lower(self.model), size, self.model.frozen, engine)
+            lower = lower or _fast_lower(lambda: self.model, self.lower, engine, *about)
             first = i//at_once*at_once
             part = keys[first:first + at_once]
             images = [variants(self.decoded, k, self.n, self.tfms, whole) for k in part]
@@ -119,9 +122,9 @@ def add(self:MapStore,
 class SharedLower:
     "The frozen stages of several models. Equal stages compute the maps of a batch once, for all models."
     def __init__(self,
-        size, # Side of a half in pixels
-        engine='torch', # torch or onnx, as `pick_engine` gives it
-    ): self.size, self.engine, self.parts, self.maps, self.photos = size, engine, {}, {}, None
+        cfg, # Their `biomass_nb.config.TrainConfig`
+        engine='torch', # torch, onnx or compile, as `pick_engine` gives it
+    ): self.cfg, self.engine, self.parts, self.maps, self.photos = cfg, engine, {}, {}, None
 
     def about(self,
         *photos, # What identifies the photos; models that share maps see the same batches and views in order
@@ -132,21 +135,32 @@ class SharedLower:
 
 # %% ../nbs/01b_frozen.ipynb #dee5ccd0
 @patch
+def find(self:SharedLower,
+    load, # Function without arguments that gives a model, a `BiomassModel` in evaluation mode
+    digest=None, # The hash of its weights, if the engine is onnx
+): # The key of its frozen stages in `parts`
+    "Have the frozen stages of a model ready."
+    cfg, look = self.cfg, lambda: module_digest(_Lower(load()))
+    path = kept_path(cache_dir()/'graphs-v2', 'lower', digest, cfg.frozen, suffix='.txt')
+    key = cached(path, look, Path.read_text, Path.write_text) if self.engine == 'onnx' else look()
+    about = short_name(cfg.backbone), cfg.img_size, cfg.stream == 'whole', cfg.frozen
+    if key not in self.parts: self.parts[key] = _fast_lower(load, key, self.engine, *about)
+    return key
+
+@patch
 def lend(self:SharedLower,
-    model:BiomassModel, # In evaluation mode; changed in place
+    model:BiomassModel, # In evaluation mode, with or without its frozen stages; changed in place
+    key, # As `find` gives it
 ): # `BiomassModel` for prediction, without frozen stages of its own
     "Let a model use the frozen stages that it has in common with others."
-    lower, size = _Lower(model), (self.size, self.size*(1 + model.whole))
-    if (digest := module_digest(lower)) not in self.parts:
-        self.parts[digest] = _fast_lower(lower, size, model.frozen, self.engine)
-    model.lower, model.backbone = partial(self._see, digest), upper_part(model.backbone, model.frozen)
-    model.frozen = 0
+    if model.frozen: model.backbone = upper_part(model.backbone, model.frozen)
+    model.lower, model.frozen = partial(self._see, key), 0
     return model
 
 @patch
-def _see(self:SharedLower, digest, x):
+def _see(self:SharedLower, key, x):
     "The maps of images."
-    key, self.asked = (digest, self.asked), self.asked + 1
-    if key not in self.maps:
-        self.maps[key] = self.parts[digest].to(x.device)(x).contiguous(memory_format=torch.channels_last)
-    return self.maps[key]
+    which, self.asked = (key, self.asked), self.asked + 1
+    if which not in self.maps:
+        self.maps[which] = self.parts[key].to(x.device)(x).contiguous(memory_format=torch.channels_last)
+    return self.maps[which]

@@ -16,9 +16,10 @@ from .callbacks import HalfPrecision, HalfTargets, SetEpoch, distributed_trainer
 from .config import TrainConfig
 from .core import DataError
 from .data import TARGETS
+from .loaders import QuadratDL, show_quadrats
 from .losses import make_loss, weighted_r2
 from .model_film import load_weights, param_groups, start_as_ridge, start_heads
-from .photos import QuadratDL, halves, load_photo, show_quadrats
+from .photos import halves, load_photo
 from .run import build_model, predict_batches
 from .views import AskViews
 from fastai.callback.core import CancelEpochException
@@ -132,7 +133,7 @@ def adamw(
 
 # %% ../nbs/02f_learner.ipynb #057bb939
 def biomass_learner(
-    dls, # `QuadratLoaders`, as `biomass_nb.photos.dataloaders` makes them
+    dls, # `QuadratLoaders`, as `biomass_nb.loaders.dataloaders` makes them
     cfg:TrainConfig, # What to train
     aux:AuxTargets=None, # The auxiliary targets that the training batches hold
     start=None, # File with weights that training begins with, of a model of the same architecture

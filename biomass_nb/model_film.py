@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HEADS', 'STREAMS', 'NORMS', 'create_backbone', 'set_img_size', 'data_config', 'lower_part', 'upper_part', 'FiLM',
            'PooledHead', 'FiLMHead', 'BiomassModel', 'feature_map', 'DensityHead', 'HalfDensityHead', 'load_weights',
-           'load_backbone', 'param_groups', 'start_heads', 'start_as_ridge', 'fold_norms']
+           'load_backbone', 'param_groups', 'start_heads', 'start_as_ridge', 'trial_image', 'fold_norms']
 
 # %% ../nbs/01_model_film.ipynb #5ce6f7ed
 import argparse, os, pickle, sys, warnings
@@ -201,7 +201,7 @@ class BiomassModel(nn.Module):
     "Both halves of a quadrat to five targets in grams: (B, 3, H, W) twice to (B, 5), as in `TARGETS`."
     lower = None  # Function of images that gives maps, where several models share their frozen stages
     def __init__(self,
-        backbone:str, # A model of timm
+        backbone, # A model of timm; or a module in its place, such as `biomass_nb.engine.OnnxGraph`
         pretrained=False, # False: random weights. A path: the backbone's weights, .safetensors or .pth
         dropout=.1, # Before the heads and within them
         img_size=None, # Side of a half in pixels; None: the backbone's own
@@ -217,8 +217,10 @@ class BiomassModel(nn.Module):
         self.whole = check_name(stream, STREAMS, 'stream', 'stream') == 'whole'
         if pretrained is True:
             raise DataError('pretrained=True needs the internet; give the path of a weights file')
-        size = img_size or data_config(backbone)['img_size']
-        self.backbone = create_backbone(backbone, (size, 2*size) if self.whole else img_size)
+        if isinstance(backbone, str):
+            self.name, size = short_name(backbone), img_size or data_config(backbone)['img_size']
+            backbone = create_backbone(backbone, (size, 2*size) if self.whole else img_size)
+        self.backbone = backbone
         if pretrained: load_backbone(self.backbone, pretrained)
         if frozen: lower_part(self.backbone, frozen).requires_grad_(False)
         self.n_features = head.width(self.backbone)  # of a stream
@@ -403,9 +405,11 @@ def _check_numbers(state, path):
 def load_weights(
     model:nn.Module, # The model to fill
     path, # A .safetensors file or a .pth state dict
+    heads_only=False, # The model has no weights of a backbone, and those in the file are left out
 ): # The model
     "Load weights into a model of the same architecture. A `DataError` names what does not fit."
-    return _fill(model, _unwrap(_read_state(path), model.state_dict()), path)
+    state = _unwrap(_read_state(path), model.state_dict())
+    return _fill(model, state, path, ignore='backbone.' if heads_only else ())
 
 # %% ../nbs/01_model_film.ipynb #a56fa3bb
 def _fill(model, state, path, ignore=()):
@@ -493,6 +497,14 @@ def start_as_ridge(
     density = model.head.density
     density.weight.copy_(torch.from_numpy(ridge.coef_)[..., None, None])
     density.bias.copy_(torch.from_numpy(ridge.intercept_))
+
+# %% ../nbs/01_model_film.ipynb #a9eabe87
+def trial_image(
+    size:int, # Height in pixels
+    whole=False, # Twice as wide as high, instead of square
+): # (1, 3, height, width), normalised
+    "An image to try a network with."
+    return torch.linspace(-2, 2, 3*size**2*(1 + whole)).view(1, 3, size, -1)
 
 # %% ../nbs/01_model_film.ipynb #49c94e04
 def fold_norms(

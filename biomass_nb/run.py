@@ -9,28 +9,29 @@ __all__ = ['KINDS', 'Member', 'members', 'save_tensors', 'save_weights', 'read_m
 
 # %% ../nbs/02d_run.ipynb #73c02a5b
 import json, platform, re, warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from . import __version__
+from .batches import Batches, QuadratDataset
 from .config import HeadConfig, TrainConfig
 from .core import DataError, DataWarning, atomic_path, autocast, cached, check_name, file_digest
-from .core import fingerprint, kept_path, pick_precision, progress, read_json, reuse_memory
-from .core import write_json
+from .core import fingerprint, kept_path, pick_device, pick_precision, progress, read_json
+from .core import reuse_memory, write_json
 from .data import COMPONENTS, TARGETS, add_sums, out_of_fold_means, read_table, write_table
-from .engine import ENGINES, engine_facts, fast_model, pick_engine
+from .engine import ENGINES, backbone_graph, engine_facts, fast_model, pick_engine
 from .frozen import SharedLower
 from .looks import Looks
 from .losses import target_r2, weighted_r2
 from .model_film import BiomassModel, data_config, load_weights
-from .photos import PhotoStore, QuadratDataset, QuadratDL, cache_dir, read_photos
+from .photos import PhotoStore, cache_dir, read_photos
 from .pretrained import pretrained_file
 from .views import AskFeatures, AskViews
 from .workers import run_tasks, workers
-from fastai.torch_core import default_device, get_model
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -84,7 +85,7 @@ def save_weights(
     metadata:dict, # As in `save_tensors`
 ):
     "Save weights atomically, with metadata in the header. Auxiliary outputs are left out."
-    state = get_model(model).state_dict()
+    state = model.state_dict()
     save_tensors({k: v for k, v in state.items() if not k.startswith('aux.')}, path, metadata)
 
 # %% ../nbs/02d_run.ipynb #2bea5c6f
@@ -363,11 +364,11 @@ def model(self:Run,
 def loader(self:Run,
     keys, # Of decoded photos
     bs:int=None, # Quadrats in a batch; default the config's
-): # `QuadratDL`
+): # `Batches`
     "Batches of decoded photos for the models."
     known = self.trained_on
-    return QuadratDL(QuadratDataset(self.decoded, keys), bs or self.config.bs, known['mean'], known['std'],
-                     device=self.device or default_device())
+    return Batches(QuadratDataset(self.decoded, keys), bs or self.config.bs, known['mean'], known['std'],
+                   pick_device(self.device))
 
 # %% ../nbs/02d_run.ipynb #0b0c34bd
 @torch.inference_mode()
@@ -421,27 +422,40 @@ def _part(bs): return bs*-(-64//bs)  # photos whose answers are kept in one file
 @patch
 def _engine(self:Run, n, question, precision):
     "What runs the backbone of a member that is asked about `n` photos."
-    pixels = n*len(getattr(question, 'views', [0]))*2*self.config.img_size**2
-    return pick_engine(self.engine, self.device or default_device(), precision, pixels)
+    pixels = len(getattr(question, 'views', [0]))*2*self.config.img_size**2
+    return pick_engine(self.engine, pick_device(self.device), precision, pixels, n)
+
+@patch
+def _fast_model(self:Run, m, engine, shared):
+    "A member's model for prediction. Its backbone is built only where no graph of it is kept."
+    cfg, load, digest = self.config, cache(lambda: self.model(m)), self.digest(m)
+    key = shared and shared.find(load, digest)
+    lower = shared and shared.parts[key]
+    graph = backbone_graph(load, digest, cfg, lower) if engine == 'onnx' else None
+    if graph is not None:
+        model = BiomassModel(graph, False, cfg.dropout, cfg.img_size, cfg.head, cfg.stream)
+        load_weights(model, self/f'{m.name}.safetensors', heads_only=True).eval()
+    else: model = load() if shared else fast_model(load(), cfg.img_size, engine)
+    return shared.lend(model, key) if shared else model
 
 @patch
 def _models(self:Run, engine):
     "Function of a member that gives its model for prediction; and the frozen stages that all share, or None."
     cfg = self.config
-    if not cfg.frozen: return lru_cache(1)(lambda m: fast_model(self.model(m), cfg.img_size, engine)), None
-    about = engine, [self.digest(m) for m in self.finished]
-    if self._shared[0] != about: self._shared = about, SharedLower(cfg.img_size, engine), {}
+    if not cfg.frozen: return lru_cache(1)(lambda m: self._fast_model(m, engine, None)), None
+    with ThreadPoolExecutor() as pool: about = engine, list(pool.map(self.digest, self.finished))
+    if self._shared[0] != about: self._shared = about, SharedLower(cfg, engine), {}
     _, shared, lent = self._shared  # kept, so that the next question finds its models
     shared.about()  # and no maps of a question that was interrupted
     def model(m):
-        if m not in lent: lent[m] = shared.lend(self.model(m))
+        if m not in lent: lent[m] = self._fast_model(m, engine, shared)
         return lent[m]
     return model, shared
 
 @patch
 def _answers(self:Run, members, keys, question, bs, precision, engine, bar):
     "For each member its answers, a list of (Q, n, W) float32. Those that are lacking are computed and kept."
-    bs = self.loader(keys, bs).bs
+    bs = bs or self.config.bs
     facts = (question.name, self.trained_on['mean'], self.trained_on['std'], precision, *engine_facts(engine))
     folder, size = Path(self.store or cache_dir())/'answers-v3', _part(bs)
     parts = [list(keys[i:i + size]) for i in range(0, len(keys), size)]
@@ -483,7 +497,7 @@ def ask(self:Run,
 @patch
 def _finite_answers(self:Run, members, photos, keys, question, bs, bar):
     "Each member with its answers, if they are finite; asked again in fp32 if half precision overflows."
-    precision = pick_precision(self.config.precision, self.device or default_device())
+    precision = pick_precision(self.config.precision, pick_device(self.device))
     ask = lambda precision, members: self._ask_spread(members, keys, question, bs, precision, bar)
     parts = ask(precision, members)
     for m in members:
@@ -499,7 +513,7 @@ def _ask_spread(self:Run, members, keys, question, bs, precision, bar):
     "`_answers`, after others have kept them if `workers` says so."
     engine = self._engine(len(keys), question, precision)
     if workers().many:
-        bs, shared = self.loader(keys, bs).bs, self.config.frozen
+        bs, shared = bs or self.config.bs, self.config.frozen
         step = 4*_part(bs) if shared else len(keys)  # members that share stages are asked together
         groups = [members] if shared else [[m] for m in members]
         tasks = [(o, keys[i:i + step]) for o in groups for i in range(0, len(keys), step)]
@@ -608,7 +622,7 @@ def oof_table(
 @patch
 def _out_of_fold(self:Run, df, question):
     "(seeds, Q, N, W) answers about training photos by the members that have not seen them."
-    precision = pick_precision(self.config.precision, self.device or default_device())
+    precision = pick_precision(self.config.precision, pick_device(self.device))
     engine, answers = self._engine(df.fold.value_counts().max(), question, precision), None
     model, shared = self._models(engine)
     for m in sorted(self.members):  # by fold, so that seeds share what they see

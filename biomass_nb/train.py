@@ -21,21 +21,22 @@ from .callbacks import MixupCutmix, StopInTime, StopOnNaN, Timing
 from .callbacks import TRACKERS, distributed_trainer, tracker, warmup_cosine
 from .checkpoint import Checkpoint, KeepWeights
 from .config import PRESETS, TrainConfig, make_config
-from .core import Budget, DataError, OutOfTime, check_name, fingerprint, only_one, pick_precision
-from .core import reuse_memory, write_json
+from .core import Budget, DataError, OutOfTime, check_name, fingerprint, only_one, pick_device
+from .core import pick_precision, reuse_memory, write_json
 from .data import TARGETS, assign_folds, find_photos, read_table, write_table
 from .engine import compile_blocks, fast_model, pick_engine
 from .frozen import MapStore
 from .learner import biomass_learner
+from .loaders import dataloaders
 from .losses import make_loss
 from .model_film import load_weights
-from .photos import PhotoStore, cache_dir, dataloaders, read_photos
+from .photos import PhotoStore, cache_dir, read_photos
 from .pretrained import pretrained_file
 from .run import Member, Run, build_model, photo_changes, predict_batches, score_table
 from .views import AskViews
 from .workers import Workers, run_tasks
 from fastai.callback.training import GradientClip
-from fastai.torch_core import default_device, distrib_barrier, num_distrib, rank_distrib
+from fastai.torch_core import distrib_barrier, num_distrib, rank_distrib
 from filelock import FileLock
 
 # %% ../nbs/03_train.ipynb #8fe2e972
@@ -101,7 +102,7 @@ def _map_store(run, start, keys):
     cfg, known = run.config, run.trained_on
     model = build_model(cfg)
     if start: load_weights(model, start)
-    model.to(run.device or default_device())
+    model.to(pick_device(run.device))
     how = cfg.variants, cfg.tfms, known['mean'], known['std'], run.engine
     return MapStore(model, run.decoded, *how).add(keys)
 
@@ -119,7 +120,7 @@ def _member_learner(df, run, member):
     torch.manual_seed(seed)  # weights and dropout; order and augmentation have keys of their own
     learn = biomass_learner(dls, cfg, aux, start, path=run.path)
     if dls.device.type == 'cuda':  # the other engines are for prediction
-        engine = pick_engine(run.engine, dls.device, cfg.precision, cfg.epochs*len(df)*2*cfg.img_size**2)
+        engine = pick_engine(run.engine, dls.device, cfg.precision, 2*cfg.img_size**2, cfg.epochs*len(df))
         if engine == 'compile': compile_blocks(learn.model)
     if rank_distrib(): torch.manual_seed(seed + 10**6*rank_distrib())  # each process drops out other features
     return learn, _member_callbacks(run, member, learn.lr, dls.device)

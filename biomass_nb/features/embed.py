@@ -11,18 +11,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np, torch
+from ..batches import Batches, QuadratDataset
 from ..core import DataError, atomic_path, cached, check_name, file_digest, kept_path
-from ..core import pick_precision, progress
+from ..core import pick_device, pick_precision, progress
 from ..engine import engine_facts, onnx_graph, pick_engine
 from ..looks import ColourStatistics
 from ..model_film import STREAMS, create_backbone, data_config, fold_norms, load_backbone
-from ..model_film import set_img_size
-from ..photos import PhotoStore, QuadratDataset, QuadratDL
-from ..pretrained import pretrained_file
+from ..model_film import set_img_size, trial_image
+from ..photos import PhotoStore
+from ..pretrained import pretrained_file, short_name
 from ..run import predict_batches
 from ..views import AskViews
 from ..workers import run_tasks, workers
-from fastai.torch_core import default_device
 from fastcore.basics import patch
 from torch import nn
 
@@ -121,13 +121,12 @@ def weights_digest(
     return file and file_digest(file)
 
 # %% ../../nbs/features/embed.ipynb #56935f21
-def _model(engine, *how):
+def _model(engine, digest, name, weights, size, whole, depths):
     "A `FrozenBackbone` as an engine runs it."
-    model, (name, _, size, whole, _) = FrozenBackbone(*how), how
-    shape = size, size*(1 + whole)
-    graph = onnx_graph(model, shape, name, model.layers) if engine == 'onnx' else None
-    if graph is not None: return graph
-    return fold_norms(model, torch.linspace(-2, 2, 3*shape[0]*shape[1]).view(1, 3, *shape))
+    make = lambda: (FrozenBackbone(name, weights, size, whole, depths), trial_image(size, whole))
+    facts = digest, short_name(name), size, whole, 'depths', depths
+    graph = onnx_graph(make, *facts) if engine == 'onnx' else None
+    return fold_norms(*make()) if graph is None else graph
 
 def _answers(make_model, make_batches, question, precision, keys):
     "For each key, in order, the features of its photo, (V, S, F)."
@@ -177,21 +176,21 @@ def extract(
     engine='auto', # One of `ENGINES`
 ): # `Features`
     "Features of photos. Those that are not kept yet are computed."
-    question, device = AskFrozen(views, stream), device or default_device()
+    question, device = AskFrozen(views, stream), pick_device(device)
     stats = stats or backbone_stats(backbone, weights)
     mean, std = stats['mean'], stats['std']
     digest, precision = weights_digest(backbone, weights), pick_precision(precision, device)
     decoded = PhotoStore(img_size or stats['img_size'], store)
     keys = decoded.add(photos, skip_bad, looks)
-    pixels = len(keys)*len(question.views)*2*decoded.size**2
-    engine = pick_engine(engine, device, precision, pixels) if digest else 'torch'
+    pixels = len(question.views)*2*decoded.size**2
+    engine = pick_engine(engine, device, precision, pixels, len(keys)) if digest else 'torch'
     facts = (backbone, digest, list(mean), list(std), decoded.size, question.name, tuple(depths), precision,
              *engine_facts(engine))
     paths = {k: kept_path(decoded.path.parent/'features-v4', k, *facts) for k in keys if k}
     if not paths: raise DataError(f'none of the {len(keys)} photos can be used', 'photos')
-    model = partial(_model, engine, backbone, frozen_weights(backbone, weights), decoded.size, question.whole,
-                    depths)
-    batches = lambda todo: QuadratDL(QuadratDataset(decoded, todo), bs, mean, std, device=device)
+    model = partial(_model, engine, digest, backbone, frozen_weights(backbone, weights), decoded.size,
+                    question.whole, depths)
+    batches = lambda todo: Batches(QuadratDataset(decoded, todo), bs, mean, std, device)
     make = partial(_answers, model if digest else ColourStatistics, batches, question, precision)
     if workers().many and digest:
         todo = [p for p, k in zip(photos, keys) if k and _read_row(paths[k]) is None]
