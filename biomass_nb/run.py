@@ -425,6 +425,7 @@ def _engine(self:Run, n, question, precision):
     pixels = len(getattr(question, 'views', [0]))*2*self.config.img_size**2
     return pick_engine(self.engine, pick_device(self.device), precision, pixels, n)
 
+# %% ../nbs/02d_run.ipynb #3c858855
 @patch
 def _fast_model(self:Run, m, engine, shared):
     "A member's model for prediction. Its backbone is built only where no graph of it is kept."
@@ -452,6 +453,7 @@ def _models(self:Run, engine):
         return lent[m]
     return model, shared
 
+# %% ../nbs/02d_run.ipynb #d03d5268
 @patch
 def _answers(self:Run, members, keys, question, bs, precision, engine, bar):
     "For each member its answers, a list of (Q, n, W) float32. Those that are lacking are computed and kept."
