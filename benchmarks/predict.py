@@ -148,7 +148,9 @@ def check(o, strategy, library):
         f"the sides differ by {library['difference']:.2g} g"
 
 
-def rate(o, r): return dict(photos_s=o.photos/r['whole_wall'], compute_photos_s=o.photos/r['alone_wall'])
+def rate(o, r):
+    parts = dict(photos_s='whole', compute_photos_s='alone', input_photos_s='input')
+    return {name: o.photos/r[f'{part}_wall'] for name, part in parts.items()}
 
 
 def engine_rate(o, r):
