@@ -146,7 +146,7 @@ class Batches:
 
     def __getstate__(self): return vars(self) | dict(begun={})
 
-    def rows(self): # Iterable of lists
+    def rows(self): # Iterable of sequences
         "The rows of each batch of the epoch that `dataset` is in."
         return (range(len(self.dataset))[i*self.bs:(i + 1)*self.bs] for i in range(len(self)))
 

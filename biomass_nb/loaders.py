@@ -119,7 +119,8 @@ def dataloaders(
     loaders = [loader(train, tfms, bs, aux and aux(train), shuffle=True, drop_last=len(train) > bs)]
     if fold is not None: loaders.append(loader(valid, 'none', 2*bs))
     images = QuadratDL(QuadratDataset(halves, [], whole=whole), 2*bs, mean, std)
-    return QuadratLoaders(*loaders, images=images, device=device or default_device())
+    device = device or default_device()  # fastai's own, which may have been set for a whole program
+    return QuadratLoaders(*loaders, images=images, device=device)
 
 # %% ../nbs/00f_loaders.ipynb #dbd309d8
 def _title(*grams):

@@ -124,8 +124,7 @@ def weights_digest(
 def _model(engine, digest, name, weights, size, whole, depths):
     "A `FrozenBackbone` as an engine runs it."
     make = lambda: (FrozenBackbone(name, weights, size, whole, depths), trial_image(size, whole))
-    facts = digest, short_name(name), size, whole, 'depths', depths
-    graph = onnx_graph(make, *facts) if engine == 'onnx' else None
+    graph = onnx_graph(make, digest, short_name(name), size, whole, depths) if engine == 'onnx' else None
     return fold_norms(*make()) if graph is None else graph
 
 def _answers(make_model, make_batches, question, precision, keys):
